@@ -1,0 +1,1 @@
+"""Cython kernels; they import nothing of the package."""

@@ -1,0 +1,40 @@
+"""How probable it is that training favours a deceptive program, and what that hangs on.
+
+A face only: every name is looked up in its module when it is first used, so that importing the
+package loads none of the heavy libraries and changes no setting of theirs.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {
+    "load_model": "model_file",
+    "load_evidence": "model_file",
+    "shipped_models": "model_file",
+    "fit": "fitting",
+    "numpyro_model": "inference",
+    "sample_programs": "programs",
+    "summarize": "summary",
+    "save_posterior": "store",
+    "open_posterior": "store",
+    "write_report": "report",
+    "BayesMesaError": "errors",
+    "InputError": "errors",
+    "ModelFileError": "errors",
+    "RefusedError": "errors",
+    "ResultFileError": "errors",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOME]

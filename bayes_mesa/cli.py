@@ -1,0 +1,329 @@
+"""The command line: `bayes-mesa`. Everything heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bayes_mesa.errors import InputError
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bayes_mesa.model import Model
+
+WRONG_INPUT, OUR_FAULT, INTERRUPTED = 2, 1, 130
+POSTERIOR, SUMMARY, REPORT, PARTIAL = "posterior.nc", "summary.json", "report.html", "partial.nc"
+
+app = typer.Typer(
+    name="bayes-mesa",
+    help="How probable is it that training favours a deceptive program, and why?",
+    no_args_is_help=True,
+    add_completion=False,
+    # Plain text: help that pipes well, and errors that nothing wraps.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+ModelArgument = Annotated[
+    str,
+    typer.Argument(metavar="MODEL", help="A shipped model's name, or a .toml file."),
+]
+ResultArgument = Annotated[Path, typer.Argument(metavar="POSTERIOR", help="A posterior.nc.")]
+Out = Annotated[Path, typer.Option("--out", help="File to write.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same prior draws.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+class Method(StrEnum):
+    """How programs are drawn."""
+
+    AUTO = "auto"
+    EXACT = "exact"
+    TEMPERED = "tempered"
+
+
+def main() -> None:
+    """Run the command line; exits with 0, 1 (our fault), 2 (wrong input) or 130 (interrupted)."""
+    app()
+
+
+def _command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a command whose errors become plain lines on standard error and an exit status."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(function)
+        def guarded(*args: Any, **kwargs: Any) -> None:
+            try:
+                function(*args, **kwargs)
+            except InputError as error:
+                _fail(str(error), WRONG_INPUT)
+            except KeyboardInterrupt as signal:
+                _fail(_kept(signal), INTERRUPTED)
+            except (typer.Exit, typer.Abort, BrokenPipeError):
+                raise
+            except Exception as error:
+                _fail(_our_fault(error), OUR_FAULT)
+
+        return app.command(name)(guarded)
+
+    return register
+
+
+def _fail(message: str, status: int) -> None:
+    # Not typer.echo, not rich: a fault is one line, whatever the width of the terminal.
+    sys.stdout.flush()
+    sys.stderr.write(f"{message}\n")
+    raise typer.Exit(status)
+
+
+def _kept(signal: KeyboardInterrupt) -> str:
+    return f"interrupted: {str(signal) or 'nothing was finished'}"
+
+
+def _our_fault(error: Exception) -> str:
+    if os.environ.get("BAYES_MESA_DEBUG") == "1":
+        return traceback.format_exc()
+    said = " ".join(str(error).split()) or "no message"
+    return (
+        f"internal error: {type(error).__name__}: {said} "
+        "(not your input's fault; BAYES_MESA_DEBUG=1 shows where)"
+    )
+
+
+@_command("models")
+def models(as_json: Json = False) -> None:
+    """List the shipped model files."""
+    from bayes_mesa.console import columns
+    from bayes_mesa.model_file import load_model, shipped_models
+
+    found = [load_model(name) for name in shipped_models()]
+    if as_json:
+        _print_json([{"name": m.name, "title": m.title, "source": m.source} for m in found])
+    else:
+        _print(columns(("model", "title"), [(m.name, m.title) for m in found]))
+
+
+@_command("check")
+def check(model: ModelArgument, as_json: Json = False) -> None:
+    """Validate a model; print its costs, what is proved, and the critical exchange."""
+    from bayes_mesa.model_file import load_model
+
+    loaded = load_model(model)
+    from bayes_mesa.checkup import checkup
+    from bayes_mesa.console import checkup_text
+
+    found = checkup(loaded)
+    if as_json:
+        _print_json(found)
+    else:
+        _print(checkup_text(found))
+
+
+@_command("run")
+def run(
+    model: ModelArgument,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the three result files.")],
+    seed: Seed = 0,
+    draws: Annotated[int, typer.Option(min=1, help="Draws per chain.")] = 1000,
+    warmup: Annotated[int, typer.Option(min=0, help="Warm-up per chain, where NUTS runs.")] = 1000,
+    chains: Annotated[int, typer.Option(min=1, help="Chains.")] = 4,
+    evidence: Annotated[
+        Path | None, typer.Option(help="TOML with [evidence.*], added to the model's own.")
+    ] = None,
+    prior_only: Annotated[
+        bool, typer.Option("--prior-only", help="Leave all evidence out.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace earlier results.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no table.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Fit a model; write posterior.nc, summary.json and report.html, and print the headline."""
+    from bayes_mesa.model_file import load_model
+
+    if prior_only and evidence is not None:
+        raise InputError("--prior-only leaves all evidence out; it cannot go with --evidence")
+    loaded = load_model(model)
+    tables = {} if prior_only else _evidence(loaded, evidence)
+    _prepare_folder(out, force)
+    settings = {"num_warmup": warmup, "num_samples": draws, "num_chains": chains, "seed": seed}
+    tree = _fit(loaded, tables, settings, out, shown=not quiet)
+    summary = _write_results(tree, out)
+    if as_json:
+        _print_json(summary)
+    elif not quiet:
+        from bayes_mesa.console import headline
+
+        files = [str(out / name) for name in (POSTERIOR, SUMMARY, REPORT)]
+        _print("\n".join((headline(summary), "", *files)))
+
+
+def _evidence(model: Model, path: Path | None) -> dict[str, Any] | None:
+    """The model's own evidence and the file's; None when there is no file."""
+    if path is None:
+        return None
+    from bayes_mesa.model_file import load_evidence
+
+    return {t.name: t for t in (*model.evidence, *load_evidence(path, model))}
+
+
+def _prepare_folder(folder: Path, force: bool) -> None:
+    found = [n for n in (POSTERIOR, SUMMARY, REPORT, PARTIAL) if (folder / n).exists()]
+    if found and not force:
+        raise InputError(
+            f"{folder}: must hold no results, found {', '.join(found)}; --force replaces them"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"{folder}: must be a folder that can be made: {reason}") from error
+
+
+def _fit(
+    model: Model, evidence: Any, settings: dict[str, int], folder: Path, *, shown: bool
+) -> xr.DataTree:
+    from bayes_mesa.console import progress_bar
+    from bayes_mesa.fitting import Interrupted, fit
+
+    try:
+        with progress_bar(shown) as progress:
+            return fit(model, evidence, progress=progress, **settings)
+    except Interrupted as signal:
+        if signal.partial is None:
+            raise KeyboardInterrupt("nothing was finished") from signal
+        from bayes_mesa.store import save_posterior
+
+        path = save_posterior(signal.partial, folder / PARTIAL)
+        raise KeyboardInterrupt(f"the families that were finished are in {path}") from signal
+
+
+def _write_results(tree: xr.DataTree, folder: Path) -> dict[str, Any]:
+    from bayes_mesa.report import write_report
+    from bayes_mesa.store import save_posterior, write_text
+    from bayes_mesa.summary import summarize
+
+    path = save_posterior(tree, folder / POSTERIOR)
+    (folder / PARTIAL).unlink(missing_ok=True)
+    try:
+        summary = summarize(tree)
+        write_text(folder / SUMMARY, _as_json(summary))
+        write_report(tree, folder / REPORT)
+    except KeyboardInterrupt as signal:
+        raise KeyboardInterrupt(f"the whole fit is in {path}") from signal
+    return summary
+
+
+@_command("programs")
+def programs(
+    source: Annotated[
+        str, typer.Argument(metavar="MODEL|POSTERIOR", help="A model, or a posterior.nc.")
+    ],
+    out: Out,
+    method: Annotated[Method, typer.Option(help="How programs are drawn.")] = Method.AUTO,
+    draws: Annotated[
+        int | None, typer.Option(min=1, help="Programs per chain [1000, or the posterior's].")
+    ] = None,
+    chains: Annotated[
+        int | None, typer.Option(min=1, help="Chains [4, or the posterior's].")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Chains at the same time; changes no byte.")
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Draw whole programs: structure, and store or derive for every fact."""
+    model, tree = _model_and_draws(source, draws, chains, seed)
+    from bayes_mesa.programs import sample_programs
+    from bayes_mesa.store import save_posterior
+
+    drawn = sample_programs(
+        model,
+        tree,
+        method=method.value,
+        seed=seed,
+        num_draws=draws,
+        num_chains=chains,
+        threads=threads,
+    )
+    save_posterior(drawn, out)
+    _print(f"{_program_shares(drawn)}\n\n{out}")
+
+
+def _model_and_draws(
+    source: str, draws: int | None, chains: int | None, seed: int
+) -> tuple[Model, xr.DataTree]:
+    """The model and draws of theta: from a result file, or a fit that gives one per program."""
+    if source.endswith(".nc"):
+        from bayes_mesa.restored import restored_model
+        from bayes_mesa.store import open_posterior
+
+        tree = open_posterior(source)
+        return restored_model(tree), tree
+    from bayes_mesa.model_file import load_model
+
+    model = load_model(source)
+    from bayes_mesa.fitting import fit
+
+    return model, fit(model, num_samples=draws or 1000, num_chains=chains or 4, seed=seed)
+
+
+def _program_shares(tree: xr.DataTree) -> str:
+    import numpy as np
+
+    from bayes_mesa.console import programs_text
+
+    codes = tree["programs"]["structure"].to_numpy()
+    classes = tree["constant_data"].to_dataset()["structure_class"]
+    names = classes["structure"].to_numpy().tolist()
+    shares = {str(name): float(np.mean(codes == k)) for k, name in enumerate(names)}
+    if np.any(codes < 0):
+        shares["nothing fits"] = float(np.mean(codes < 0))
+    by_class: dict[str, float] = {}
+    for name, of in zip(names, classes.to_numpy().tolist(), strict=True):
+        by_class[of] = by_class.get(of, 0.0) + shares[name]
+    return programs_text(shares, by_class)
+
+
+@_command("report")
+def report(posterior: ResultArgument, out: Out) -> None:
+    """Write the report of a posterior file again."""
+    from bayes_mesa.store import open_posterior
+
+    tree = open_posterior(posterior)
+    from bayes_mesa.report import write_report
+
+    _print(str(write_report(tree, out)))
+
+
+@_command("export")
+def export(posterior: ResultArgument, out: Out) -> None:
+    """Write the draws of a posterior file as one flat CSV table."""
+    from bayes_mesa.flat_table import csv_chunks
+    from bayes_mesa.store import open_posterior, write_bytes
+
+    _print(str(write_bytes(out, csv_chunks(open_posterior(posterior)))))
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _print_json(value: Any) -> None:
+    _print(_as_json(value).rstrip("\n"))
+
+
+def _print(text: str) -> None:
+    # A name that the terminal's encoding lacks must not end the command.
+    encoding = sys.stdout.encoding or "utf-8"
+    typer.echo(text.encode(encoding, "replace").decode(encoding))

@@ -1,0 +1,142 @@
+"""A NumPyro program as jitted functions, compiled once per model and shapes, not per data set."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bayes_mesa.evidence.replicate import SAMPLERS
+from bayes_mesa.inference import Data, Program
+
+#: Iterations of NUTS in one call of `Compiled.advance`: between two looks at the stop flag.
+CHUNK = 25
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """Functions of one program; all take the evidence's numbers ``data`` as their last argument.
+
+    ``initial(num_warmup, key, data)`` and ``advance(state, data)`` are NUTS; ``constrain(z, data)``
+    and ``potential(z, data)`` map batches of unconstrained sites; ``log_likelihood(places, values,
+    data)`` and ``row_parameters(keys, values, data)`` map batches of sites in their own units. The
+    latter gives the parameters of every row's distribution, table → distribution → parameter →
+    (batch, ...), with sites that ``values`` lacks drawn by ``keys``.
+    """
+
+    initial: Callable[..., Any]
+    advance: Callable[..., Any]
+    constrain: Callable[..., Any]
+    potential: Callable[..., Any]
+    log_likelihood: Callable[..., Any]
+    row_parameters: Callable[..., Any]
+
+
+def compiled(program: Program, data: Data) -> Compiled:
+    """The jitted functions of a program; the same ones for equal parts and shapes."""
+    shapes = tuple(
+        (table, name, np.shape(x)) for table, found in data.items() for name, x in found.items()
+    )
+    return _compile(_Identity(program), shapes)
+
+
+class _Identity:
+    """Programs are alike when model, family, sampled slots and the evidence's words are."""
+
+    def __init__(self, program: Program):
+        self.program = program
+        words = tuple(
+            (table.name, table.kind, name, tuple(map(str, column)))
+            for table in program.tables
+            for name, column in table.columns.items()
+            if name not in table.numbers()
+        )
+        # The program is kept, so that its model's id cannot pass to another object.
+        self._key = (id(program.model), program.family.name, program.sampled, words)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+
+@functools.lru_cache(maxsize=32)
+def _compile(identity: _Identity, shapes: Any) -> Compiled:
+    del shapes  # part of the key only: a kernel is bound to the shapes it was initialised with
+    import jax
+
+    program = identity.program
+    kernel = _kernel(program)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def initial(num_warmup: int, key: Any, data: Data) -> Any:
+        return kernel.init(key, num_warmup, model_args=(data,), model_kwargs={})
+
+    @jax.jit
+    def advance(state: Any, data: Data) -> tuple[Any, dict[str, Any]]:
+        def body(carry: Any, _: None) -> tuple[Any, dict[str, Any]]:
+            after = kernel.sample(carry, (data,), {})
+            return after, _collect(after)
+
+        return jax.lax.scan(body, state, None, length=CHUNK)
+
+    @jax.jit
+    def constrain(z: Any, data: Data) -> Any:
+        return jax.vmap(kernel.get_constrain_fn((data,), {}))(z)
+
+    @jax.jit
+    def potential(z: Any, data: Data) -> Any:
+        return jax.vmap(kernel.get_potential_fn((data,), {}))(z)
+
+    @jax.jit
+    def log_likelihood(places: Any, values: Any, data: Data) -> Any:
+        return jax.vmap(lambda _, v: _row_log_likelihood(program, v, data))(places, values)
+
+    @jax.jit
+    def row_parameters(keys: Any, values: Any, data: Data) -> Any:
+        return jax.vmap(lambda k, v: _row_parameters(program, k, v, data))(keys, values)
+
+    return Compiled(initial, advance, constrain, potential, log_likelihood, row_parameters)
+
+
+def _kernel(program: Program) -> Any:
+    from numpyro.infer import NUTS, init_to_median
+
+    return NUTS(program, init_strategy=init_to_median(num_samples=15))
+
+
+def _collect(state: Any) -> dict[str, Any]:
+    return {
+        "z": state.z,
+        "diverging": state.diverging,
+        "energy": state.energy,
+        "lp": -state.potential_energy,
+        "acceptance_rate": state.accept_prob,
+        "n_steps": state.num_steps,
+        "step_size": state.adapt_state.step_size,
+    }
+
+
+def _row_log_likelihood(program: Program, values: Any, data: Data) -> dict[str, Any]:
+    from numpyro.handlers import seed, substitute, trace
+
+    sites = trace(seed(substitute(program, values), 0)).get_trace(data)
+    named = {t.name: sites[t.name] for t in program.tables}
+    return {n: s["fn"].log_prob(s["value"]) for n, s in named.items()}
+
+
+def _row_parameters(program: Program, key: Any, values: Any, data: Data) -> dict[str, Any]:
+    from numpyro.handlers import seed, substitute, trace
+
+    sites = trace(seed(substitute(program, values), key)).get_trace(data)
+    found = {}
+    for table in program.tables:
+        rows = sites[table.name]["fn"]
+        distribution = type(rows).__name__
+        names, _ = SAMPLERS[distribution]
+        found[table.name] = {distribution: {name: getattr(rows, name) for name in names}}
+    return found

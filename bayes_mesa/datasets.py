@@ -1,0 +1,155 @@
+"""The result tree: one xarray dataset per group, in ArviZ's schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayes_mesa.beliefs import Belief, Known, Prior
+from bayes_mesa.model import CLASSES, Model
+from bayes_mesa.slots import overlap_name, slots
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+#: Trailing dimensions of every stored variable that is not a plain (chain, draw) scalar.
+DIMS: Mapping[str, tuple[str, ...]] = {
+    "bits": ("component",),
+    "steps": ("component",),
+    "fact_bits": ("fact",),
+    "fact_steps": ("fact",),
+    "overlap_fraction": ("overlap",),
+    "loss": ("objective",),
+    "structure_mass": ("structure",),
+    "structure_favored": ("structure",),
+    "structure_bits": ("structure",),
+    "structure_steps": ("structure",),
+    "class_mass": ("class",),
+}
+
+UNITS: Mapping[str, str] = {
+    "bits": "bits",
+    "steps": "steps per episode",
+    "fact_bits": "bits",
+    "fact_steps": "steps per derivation",
+    "loss": "nats per episode",
+    "structure_bits": "bits",
+    "structure_steps": "steps per episode",
+    "margin_bits": "bits",
+    "linear_rate": "steps per bit",
+    "critical_rate": "steps per bit",
+    "levin_kappa": "bits per doubling of time",
+    "critical_kappa": "bits per doubling of time",
+    "power_rate": "steps per bit^exponent",
+}
+
+
+def coordinates(model: Model) -> dict[str, list[str]]:
+    """Coordinate values of every named dimension."""
+    return {
+        "component": [c.name for c in model.components],
+        "fact": list(model.facts.names),
+        "overlap": [overlap_name(o.component, o.inside) for o in model.overlaps],
+        "objective": list(model.losses),
+        "structure": [s.name for s in model.structures],
+        "class": list(CLASSES),
+    }
+
+
+def dataset(
+    model: Model,
+    arrays: Mapping[str, np.ndarray],
+    dims: Mapping[str, Sequence[str]] | None = None,
+) -> xr.Dataset:
+    """Dataset over (chain, draw) of the arrays (chains, draws, ...); empty ones are left out.
+
+    ``dims`` names the trailing dimensions of variables that `DIMS` does not know; what neither
+    names gets numbered dimensions of its own.
+    """
+    import xarray as xr
+
+    named = {**DIMS, **(dims or {})}
+    known = coordinates(model)
+    variables: dict[str, Any] = {}
+    used: dict[str, list[str]] = {}
+    for name, array in arrays.items():
+        if 0 in array.shape[2:]:
+            continue
+        trailing = named.get(name, [f"{name}_dim_{k}" for k in range(array.ndim - 2)])
+        attrs = {"units": UNITS[name]} if name in UNITS else {}
+        variables[name] = (("chain", "draw", *trailing), array, attrs)
+        used |= {d: known[d] for d in trailing if d in known}
+        chains, draws = array.shape[:2]
+    coords = {"chain": np.arange(chains), "draw": np.arange(draws), **used}
+    return xr.Dataset(variables, coords=coords)
+
+
+def constant_data(model: Model) -> xr.Dataset:
+    """What does not vary: class, symbol, multiplicity and uses of every structure."""
+    import xarray as xr
+
+    names = [s.name for s in model.structures]
+    columns: dict[str, list[Any]] = {
+        "structure_class": list(model.classes),
+        "structure_symbol": [s.symbol for s in model.structures],
+        "multiplicity": [s.multiplicity for s in model.structures],
+        "uses": [float(model.facts.uses.get(s.name, 1.0)) for s in model.structures],
+    }
+    variables = {name: (("structure",), np.array(x)) for name, x in columns.items()}
+    return xr.Dataset(variables, coords={"structure": names})
+
+
+def observed_data(model: Model, tables: Sequence[Any]) -> xr.Dataset:
+    """The observed value of every evidence row, one variable and one dimension per table."""
+    import xarray as xr
+
+    from bayes_mesa.evidence import KINDS
+
+    variables = {}
+    for table in tables:
+        observed = KINDS[table.kind].observed(table.columns)
+        variables[table.name] = ((row_dimension(table.name),), np.asarray(observed))
+    return xr.Dataset(variables)
+
+
+def row_dimension(table: str) -> str:
+    """Name of the dimension of an evidence table's rows."""
+    return f"{table}_row"
+
+
+def describe_beliefs(model: Model) -> list[dict[str, Any]]:
+    """Every belief as the report prints it: text, kind, note, and its 5, 50 and 95 % quantiles."""
+    about = {
+        f"{axis}.{c.name}": (c.kind, c.note) for c in model.components for axis in ("bits", "steps")
+    }
+    found = {s.name: s.belief for f in model.families for s in slots(model, f)}
+    return [
+        {"quantity": name, "kind": kind, "note": note, **_describe(belief)}
+        for name, belief in found.items()
+        for kind, note in [about.get(name, ("opinion", ""))]
+        if not (isinstance(belief, Known) and belief.value == 0.0 and name in about)
+    ]
+
+
+def _describe(belief: Belief) -> dict[str, Any]:
+    if isinstance(belief, Prior):
+        q05, median, q95 = (float(x) for x in belief.quantile(np.array([0.05, 0.5, 0.95])))
+    else:
+        q05 = median = q95 = belief.value
+    return {"belief": str(belief), "q05": q05, "median": median, "q95": q95}
+
+
+def versions() -> dict[str, str]:
+    """Versions of the package and of what the results depend on."""
+    from importlib.metadata import version
+
+    names = ("bayes_mesa", "numpyro", "jax", "arviz", "numpy", "scipy", "xarray")
+    return {name: version(name) for name in names}
+
+
+def encode(value: Any) -> str:
+    """JSON text of an attribute that is not a plain string or number."""
+    return json.dumps(value, allow_nan=False)

@@ -1,0 +1,126 @@
+"""Evidence tables from CSV files or from Python, checked against the model that they inform."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from bayes_mesa.errors import InputError, ModelFileError
+from bayes_mesa.evidence import KINDS, LATER_KINDS
+from bayes_mesa.evidence.kind import EvidenceKind
+from bayes_mesa.model import EvidenceTable, Model
+from bayes_mesa.tables import MAX_FAULTS, RowFault, Rows, file_faults, read_csv, read_rows
+from bayes_mesa.wording import listed, shown, suggestion
+
+
+def why_no_kind(kind: Any) -> str | None:
+    """Say why this is no kind of evidence; None if it is."""
+    if isinstance(kind, str) and kind in KINDS:
+        return None
+    if isinstance(kind, str) and kind in LATER_KINDS:
+        known = listed(KINDS)
+        return f"must be one of {known}, found {shown(kind)}, which this version does not support"
+    near = suggestion(kind, KINDS) if isinstance(kind, str) else ""
+    return f"must be one of {listed(KINDS)}, found {shown(kind)}{near}"
+
+
+def read_evidence(
+    path: Path, path_shown: str, name: str, kind: EvidenceKind, model: Model | None
+) -> EvidenceTable:
+    """Read the CSV of one evidence table; without a model, only what needs none is checked.
+
+    Raises
+    ------
+    ModelFileError
+        With every fault of the file: columns, values, and what the model does not have.
+    """
+    rows = read_csv(path, path_shown, kind.columns)
+    faults = (*rows.faults, *islice(kind.faults(rows, model), MAX_FAULTS))
+    if faults:
+        raise ModelFileError(file_faults(path_shown, rows.lines, faults))
+    return _table(name, kind, rows, path_shown)
+
+
+def _table(name: str, kind: EvidenceKind, rows: Rows, origin: str) -> EvidenceTable:
+    columns = {
+        column.name: column.array(rows.columns[column.name])
+        for column in kind.columns
+        if column.name in rows.columns
+    }
+    return EvidenceTable(name, kind.name, MappingProxyType(columns), origin)
+
+
+def as_evidence(
+    evidence: Mapping[str, EvidenceTable | Mapping[str, Any]], model: Model
+) -> tuple[EvidenceTable, ...]:
+    """Evidence given in Python, under the checks that a model file's evidence passes.
+
+    Parameters
+    ----------
+    evidence
+        By name, an `EvidenceTable` or ``{"kind": kind, column: one value per row, ...}``.
+    model
+        The model that it informs.
+
+    Raises
+    ------
+    InputError
+        With one line for each fault: ``evidence.NAME.COLUMN[ROW]: required, found``.
+    """
+    tables: list[EvidenceTable] = []
+    faults: list[str] = []
+    for name, given in evidence.items():
+        table, found = _checked(name, given, model)
+        tables += [table] if table else []
+        faults += [f"evidence.{name}{where}" for where in found]
+    if faults:
+        raise InputError("\n".join(faults))
+    return tuple(tables)
+
+
+def _checked(name: str, given: Any, model: Model) -> tuple[EvidenceTable | None, list[str]]:
+    from bayes_mesa.schema_types import SAFE_NAME
+
+    if not isinstance(name, str) or not SAFE_NAME.fullmatch(name):
+        return None, [": must be named by at most 100 letters, digits and _"]
+    if isinstance(given, EvidenceTable):
+        given = {"kind": given.kind, **given.columns}
+    if not isinstance(given, Mapping):
+        return None, [": must be an evidence table or a mapping of columns"]
+    if (why := why_no_kind(given.get("kind"))) is not None:
+        return None, [f".kind: {why}"]
+    kind = KINDS[given["kind"]]
+    columns: dict[str, Sequence[Any]] = {}
+    faults = []
+    for column, values in given.items():
+        if column != "kind":
+            try:
+                array = np.asarray(values)
+            except ValueError:
+                array = np.zeros((0, 0))
+            if array.ndim != 1:
+                faults.append(f".{column}: must be one value per row, found another shape")
+            columns[str(column)] = array.ravel().tolist()
+    faults += _lengths({column: len(values) for column, values in columns.items()})
+    if faults:
+        return None, faults
+    rows = read_rows(columns, kind.columns, text=False)
+    faults = [_where(f) for f in (*rows.faults, *kind.faults(rows, model))]
+    return (None, faults) if faults else (_table(name, kind, rows, ""), [])
+
+
+def _lengths(lengths: Mapping[str, int]) -> list[str]:
+    if len(set(lengths.values())) > 1:
+        found = ", ".join(f"{column} {length}" for column, length in lengths.items())
+        return [f": must have columns of one length, found {found}"]
+    return [] if any(lengths.values()) else [": must have at least one row, found none"]
+
+
+def _where(fault: RowFault) -> str:
+    row = "" if fault.row is None else f"[{fault.row}]"
+    return f".{fault.column}{row}: {fault.message}"

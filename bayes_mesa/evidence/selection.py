@@ -1,0 +1,111 @@
+"""Evidence of kind ``selection``: the structures or classes in which trained networks ended.
+
+Counts ~ Multinomial(their sum, masses of the rows); a class's mass is the sum over its structures.
+What no row names is left out of the counts, and its mass then lowers the others'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayes_mesa.evidence.kind import Columns, undeclared
+from bayes_mesa.tables import Column, RowFault, Rows
+
+if TYPE_CHECKING:
+    from bayes_mesa.evidence.hypothesis import Hypothesis
+    from bayes_mesa.model import EvidenceTable, Family, Model
+
+LATER = "rollouts"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """``count`` trained networks ended in this ``structure``, or in this ``class``."""
+
+    name: str = "selection"
+    columns: tuple[Column, ...] = (
+        Column("structure", "name", required=False),
+        Column("class", "name", required=False),
+        Column("count", "count"),
+        Column(LATER, "number", required=False),
+    )
+
+    def faults(self, rows: Rows, model: Model | None) -> Iterator[RowFault]:
+        """Rows name structures or classes, each once, and count none that has no weight."""
+        if LATER in rows.columns:
+            found = "must be left out: this version does not support rollouts yet"
+            yield RowFault(None, LATER, found)
+        given = [name for name in ("structure", "class") if name in rows.columns]
+        if len(given) != 1:
+            found = "both" if given else "neither"
+            yield RowFault(None, "structure", f"must be given, or else class, found {found}")
+            return
+        yield from _repeated(rows, given[0])
+        if model is not None:
+            yield from _weightless(rows, given[0], *_possible(model, given[0]))
+
+    def reads(self, table: EvidenceTable, model: Model, family: Family) -> None:
+        """Every slot: masses depend on all of them."""
+        return
+
+    def observe(self, name: str, columns: Columns, given: Hypothesis, *, observed: bool) -> None:
+        """Multinomial of the masses."""
+        import jax.numpy as jnp
+        import numpyro
+
+        from bayes_mesa.evidence.multinomial import RowMultinomial
+
+        counts = jnp.asarray(columns["count"])
+        rows = RowMultinomial(_log_masses(columns, given), counts.sum())
+        with numpyro.plate(f"{name}_row", len(columns["count"])):
+            numpyro.sample(name, rows, obs=counts if observed else None)
+
+    def observed(self, columns: Columns) -> np.ndarray:
+        """How many networks ended in each row's structure or class."""
+        return np.asarray(columns["count"])
+
+
+def _repeated(rows: Rows, column: str) -> Iterator[RowFault]:
+    seen: set[str] = set()
+    for row, name in rows.sound(column):
+        if name in seen:
+            yield RowFault(row, column, f"must name each {column} once, found {name} again")
+        seen.add(name)
+
+
+def _log_masses(columns: Columns, given: Hypothesis) -> Any:
+    """Log mass of what each row names, (rows,)."""
+    import jax.numpy as jnp
+    from jax.scipy.special import logsumexp
+
+    if "structure" in columns:
+        names = [s.name for s in given.model.structures]
+        return given.log_mass[np.array([names.index(str(n)) for n in columns["structure"]])]
+    members = np.array(given.model.classes)[None, :] == np.asarray(columns["class"])[:, None]
+    return logsumexp(jnp.where(members, given.log_mass, -jnp.inf), axis=1)
+
+
+def _possible(model: Model, column: str) -> tuple[list[str], set[str]]:
+    """Names that may stand in the column, and those of them that can have weight."""
+    if column == "structure":
+        names = [structure.name for structure in model.structures]
+        labels = names
+    else:
+        from bayes_mesa.model import CLASSES
+
+        names, labels = list(CLASSES), list(model.classes)
+    return names, {label for label, fits in zip(labels, model.eligible, strict=True) if fits}
+
+
+def _weightless(rows: Rows, column: str, names: list[str], weighed: set[str]) -> Iterator[RowFault]:
+    for row, name in rows.sound(column):
+        if name not in names:
+            yield undeclared(row, column, name, names)
+    for row, name, count in rows.sound(column, "count"):
+        if count and name in names and name not in weighed:
+            found = f"must be 0 where the model leaves no program ({name}), found {count}"
+            yield RowFault(row, "count", found)

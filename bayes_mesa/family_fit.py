@@ -1,0 +1,53 @@
+"""Draws of one exchange family, and the settings they were made with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bayes_mesa.errors import InputError
+from bayes_mesa.marginal_likelihood import LogMarginalLikelihood
+from bayes_mesa.model import Family
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much to draw per chain, and from which seed."""
+
+    num_warmup: int = 1000
+    num_samples: int = 1000
+    num_chains: int = 4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("num_warmup", 0), ("num_samples", 1), ("num_chains", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+                raise InputError(f"{name} must be a whole number >= {least}, found {value!r}")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(chains, draws)."""
+        return self.num_chains, self.num_samples
+
+
+@dataclass(frozen=True, eq=False)
+class FamilyFit:
+    """Draws under one family; every array starts with (chains, draws).
+
+    ``values`` are slot values, ``posterior`` what is stored, ``marginal`` log p(D | F); the rest is
+    empty where NUTS did not run or there is no evidence.
+    """
+
+    family: Family
+    values: Arrays
+    posterior: Arrays
+    log_prior: Arrays
+    marginal: LogMarginalLikelihood = LogMarginalLikelihood(0.0, 0.0)
+    stats: Arrays = field(default_factory=dict)
+    log_likelihood: Arrays = field(default_factory=dict)
+    predictive: Arrays = field(default_factory=dict)
+    prior_predictive: Arrays = field(default_factory=dict)

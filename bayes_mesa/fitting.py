@@ -1,0 +1,202 @@
+"""Fit a model: every exchange family by itself, then the average by marginal likelihood."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayes_mesa.family_fit import Arrays, FamilyFit, Settings
+from bayes_mesa.inference import Data, Program, evidence_tables, touched
+from bayes_mesa.likelihood import latent_sites, log_likelihood, predict
+from bayes_mesa.marginal_likelihood import LogMarginalLikelihood, bridge_sampling
+from bayes_mesa.model import EvidenceTable, Family, Model
+from bayes_mesa.prior_density import log_prior
+from bayes_mesa.prior_draws import draw_prior
+from bayes_mesa.results import result_tree
+from bayes_mesa.slots import Slot, assemble, slots
+from bayes_mesa.verdict import refuse_what_has_no_exact_route, verdicts
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bayes_mesa.nuts import NutsDraws
+
+Progress = Callable[[str, int, int], None]
+
+
+class Interrupted(KeyboardInterrupt):
+    """The fit was interrupted; ``partial`` holds the families that were done, or is None."""
+
+    def __init__(self, partial: xr.DataTree | None):
+        self.partial = partial
+        super().__init__("interrupted")
+
+
+def fit(
+    model: Model,
+    evidence: Any = None,
+    *,
+    num_warmup: int = 1000,
+    num_samples: int = 1000,
+    num_chains: int = 4,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> xr.DataTree:
+    """Posterior of a model's costs, exchange and verdict.
+
+    Parameters
+    ----------
+    model
+        From `load_model`.
+    evidence
+        None: the model's own. ``{}``: none, so that the draws are independent draws of the prior.
+        Else a mapping of names to `EvidenceTable` or to ``{"kind": ..., column: values, ...}``.
+    num_warmup, num_samples, num_chains
+        Per chain; warm-up is only spent where NUTS runs.
+    seed
+        Without evidence the draws are byte-for-byte reproducible from it, on any number of threads.
+        NUTS agrees within its Monte Carlo error.
+    progress
+        Called as ``progress(stage, done, total)``.
+
+    Returns
+    -------
+    xarray.DataTree
+        Groups ``posterior`` (the average over families), ``posterior_FAMILY``,
+        ``sample_stats_FAMILY``, ``prior``, ``log_prior``, ``constant_data`` and, with evidence,
+        ``observed_data``, ``log_likelihood``, ``prior_predictive``, ``posterior_predictive``.
+
+    Raises
+    ------
+    InputError
+        Bad settings, evidence that does not fit the model, or constraints that (almost) never hold.
+    RefusedError
+        The model has no exact route in this version.
+    Interrupted
+        On Ctrl-C, with what was finished.
+    """
+    settings = Settings(num_warmup, num_samples, num_chains, seed)
+    refuse_what_has_no_exact_route(model)
+    tables = evidence_tables(model, evidence)
+    *streams, average_stream = np.random.SeedSequence(seed).spawn(len(model.families) + 1)
+    priors: list[FamilyFit] = []
+    fits: list[FamilyFit] = []
+    try:
+        for family, stream in zip(model.families, streams, strict=True):
+            prior_stream, evidence_stream = stream.spawn(2)
+            prior = _fit_prior(model, family, settings, prior_stream, progress)
+            priors.append(prior)
+            fits.append(
+                _fit_evidence(model, prior, tables, settings, evidence_stream, progress)
+                if tables
+                else prior
+            )
+    except KeyboardInterrupt as signal:
+        done = fits and result_tree(model, tables, fits, priors, settings, average_stream)
+        raise Interrupted(done or None) from signal
+    return result_tree(model, tables, fits, priors, settings, average_stream)
+
+
+def _fit_prior(
+    model: Model,
+    family: Family,
+    settings: Settings,
+    stream: np.random.SeedSequence,
+    progress: Progress | None,
+) -> FamilyFit:
+    found = slots(model, family)
+    values = _prior_values(model, found, settings, stream)
+    posterior = _posterior(model, family, values)
+    if progress is not None:
+        progress(f"prior draws, {family.name}", 1, 1)
+    return FamilyFit(family, values, posterior, log_prior(model, found, values))
+
+
+def _fit_evidence(
+    model: Model,
+    prior: FamilyFit,
+    tables: Sequence[EvidenceTable],
+    settings: Settings,
+    stream: np.random.SeedSequence,
+    progress: Progress | None,
+) -> FamilyFit:
+    family = prior.family
+    program = Program(model, family, tuple(tables), touched(model, family, tables))
+    data: Data = {t.name: t.numbers() for t in tables}
+    nuts_stream, prior_stream, bridge_stream, predict_stream = stream.spawn(4)
+    moved: NutsDraws | None = None
+    if latent_sites(program, data):
+        moved = _run_nuts(program, data, settings, nuts_stream, progress)
+    latent = dict(moved.values) if moved else {}
+    found = slots(model, family)
+    untouched = [s for s in found if s.name not in program.sampled]
+    values = _prior_values(model, untouched, settings, prior_stream)
+    values |= {s.name: latent[s.name] for s in found if s.name in latent}
+    rows = log_likelihood(program, data, latent, settings.shape)
+    # Sites that an evidence kind adds of its own (groups, noise) are stored beside theta.
+    added = {n: x for n, x in latent.items() if n not in values}
+    seeds = predict_stream.generate_state(2)
+    before = {n: prior.values[n] for n in program.sampled}
+    return FamilyFit(
+        family,
+        values,
+        _posterior(model, family, values) | added,
+        log_prior(model, found, values),
+        _marginal(moved, rows, bridge_stream),
+        dict(moved.stats) if moved else {},
+        rows,
+        predict(program, data, latent, settings.shape, int(seeds[0])),
+        predict(program, data, before, settings.shape, int(seeds[1])),
+    )
+
+
+def _run_nuts(
+    program: Program,
+    data: Data,
+    settings: Settings,
+    stream: np.random.SeedSequence,
+    progress: Progress | None,
+) -> NutsDraws:
+    from bayes_mesa.nuts import run_nuts
+
+    return run_nuts(
+        program,
+        data,
+        num_warmup=settings.num_warmup,
+        num_samples=settings.num_samples,
+        num_chains=settings.num_chains,
+        seed=int(stream.generate_state(1)[0]),
+        progress=progress,
+    )
+
+
+def _marginal(
+    moved: NutsDraws | None, rows: Mapping[str, np.ndarray], stream: np.random.SeedSequence
+) -> LogMarginalLikelihood:
+    if moved is None:  # nothing uncertain is informed: the likelihood is one number
+        return LogMarginalLikelihood(sum(float(x[0, 0].sum()) for x in rows.values()), 0.0)
+    rng = np.random.Generator(np.random.PCG64(stream))
+    return bridge_sampling(moved.unconstrained, moved.log_density, rng)
+
+
+def _prior_values(
+    model: Model, found: Sequence[Slot], settings: Settings, stream: np.random.SeedSequence
+) -> Arrays:
+    """Slot values (chains, draws, ...), one stream per chain."""
+    if not found:
+        return {}
+    chains = []
+    for child in stream.spawn(settings.num_chains):
+        rng = np.random.Generator(np.random.PCG64(child))
+        chains.append(draw_prior(model, found, settings.num_samples, rng).values)
+    return {name: np.stack([c[name] for c in chains]) for name in chains[0]}
+
+
+def _posterior(model: Model, family: Family, values: Mapping[str, np.ndarray]) -> Arrays:
+    theta = assemble(model, values, family, np)
+    shape = theta["pressure"].shape
+    flat = {name: x.reshape(shape[0] * shape[1], *x.shape[2:]) for name, x in theta.items()}
+    found = verdicts(model, family, flat)
+    return theta | {name: x.reshape(*shape, *x.shape[1:]) for name, x in found.items()}

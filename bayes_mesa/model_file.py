@@ -1,0 +1,210 @@
+"""Model files: found, read, checked, and turned into a frozen model."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from types import MappingProxyType
+
+from bayes_mesa import schema
+from bayes_mesa.crosscheck import crosscheck
+from bayes_mesa.document import Document, read_document
+from bayes_mesa.errors import InputError, ModelFileError
+from bayes_mesa.evidence import KINDS
+from bayes_mesa.evidence.reading import as_evidence, read_evidence, why_no_kind
+from bayes_mesa.facts_file import read_facts
+from bayes_mesa.model import EvidenceTable, Facts, Family, Heuristics, Model, Selection
+from bayes_mesa.source_file import why_outside
+from bayes_mesa.toml_source import read_toml
+from bayes_mesa.wording import Location, listed, shown, suggestion
+
+__all__ = ["as_evidence", "load_evidence", "load_model", "shipped_models"]
+
+
+def shipped_models() -> tuple[str, ...]:
+    """Names of the model files that come with the package, sorted."""
+    return tuple(sorted(_shipped()))
+
+
+def _shipped() -> dict[str, Path]:
+    folder = Path(str(resources.files("bayes_mesa.models")))
+    return {path.stem: path for path in folder.glob("*.toml")}
+
+
+def load_model(name_or_path: str | os.PathLike[str]) -> Model:
+    """Read a model file, with its facts and its evidence, and check all of it.
+
+    Parameters
+    ----------
+    name_or_path
+        A path, if it has a separator or ends in ``.toml``; else the name of a shipped model.
+
+    Raises
+    ------
+    ModelFileError
+        With every fault of the file and of the files that it names.
+    InputError
+        If no shipped model has this name.
+    """
+    path, path_shown = _located(name_or_path)
+    document = read_document(read_toml(path, path_shown))
+    crosscheck(document)
+    facts = _facts(document, path.parent)
+    core = _core(document)
+    evidence = _evidence(document, path.parent, core)
+    if core is None or document.faults:
+        raise ModelFileError(document.faults)
+    return _assembled(document, core, facts, evidence)
+
+
+def load_evidence(path: str | os.PathLike[str], model: Model) -> tuple[EvidenceTable, ...]:
+    """Read a TOML file that holds nothing but ``[evidence.NAME]`` tables.
+
+    Parameters
+    ----------
+    path
+        The file; the CSVs that it names are beside or below it.
+    model
+        The model that the evidence informs. Its own evidence keeps its names.
+
+    Raises
+    ------
+    ModelFileError
+        With every fault of the file and of its CSVs.
+    """
+    place, path_shown = Path(path), os.fspath(path)
+    document = read_document(read_toml(place, path_shown), only="evidence")
+    for table in model.evidence:
+        if document.table(schema.EvidenceEntry, "evidence", table.name):
+            found = "must be a name that the model's own evidence does not use, found it in use"
+            document.refuse(("evidence", table.name), found)
+    if not document.source.data.get("evidence"):
+        document.refuse(("evidence",), "must hold at least one table, found none")
+    evidence = _evidence(document, place.parent, model)
+    if document.faults:
+        raise ModelFileError(document.faults)
+    return evidence
+
+
+def _located(name_or_path: str | os.PathLike[str]) -> tuple[Path, str]:
+    """Path of a model file, and the path that messages show."""
+    text = os.fspath(name_or_path)
+    separators = [separator for separator in (os.sep, os.altsep) if separator]
+    is_path = not isinstance(name_or_path, str) or any(s in text for s in separators)
+    if is_path or text.endswith(".toml"):
+        return Path(text), text
+    shipped = _shipped()
+    if text not in shipped:
+        near = suggestion(text, shipped)
+        known = f"the path of a .toml file or one of {listed(sorted(shipped))}"
+        raise InputError(f"the model must be {known}; found {shown(text)}{near}")
+    return shipped[text], str(shipped[text])
+
+
+def _beside(document: Document, folder: Path, location: Location, name: str) -> Path | None:
+    """Path of a file that a table names; None, and a fault, if it is not in the file's folder."""
+    if (why := why_outside(folder, name)) is not None:
+        document.refuse(location, f"{why}, found {shown(name)}")
+        return None
+    if not (folder / name).is_file():
+        document.refuse(location, f"must be the name of a file, found no such file: {shown(name)}")
+        return None
+    return folder / name
+
+
+def _beside_shown(document: Document, name: str) -> str:
+    return os.path.join(os.path.dirname(document.source.file.path), name)
+
+
+def _facts(document: Document, folder: Path) -> Facts:
+    table = document.table(schema.FactsTable, "facts")
+    if table is None:
+        return Facts()
+    if table.file is None:
+        return table.build()
+    path = _beside(document, folder, ("facts", "file"), table.file)
+    if path is None:
+        return Facts()
+    try:
+        return read_facts(path, _beside_shown(document, table.file), table.uses_of())
+    except ModelFileError as error:
+        document.faults += error.faults
+        return Facts()
+
+
+def _evidence(document: Document, folder: Path, model: Model | None) -> tuple[EvidenceTable, ...]:
+    tables = []
+    for name, entry in document.each(schema.EvidenceEntry, "evidence"):
+        path = _beside(document, folder, ("evidence", name, "file"), entry.file)
+        if (why := why_no_kind(entry.kind)) is not None:
+            document.refuse(("evidence", name, "kind"), why)
+        elif path is not None:
+            shown_path = _beside_shown(document, entry.file)
+            try:
+                tables.append(read_evidence(path, shown_path, name, KINDS[entry.kind], model))
+            except ModelFileError as error:
+                document.faults += error.faults
+    return tuple(tables)
+
+
+def _core(document: Document) -> Model | None:
+    """What evidence is checked against; None where that part of the file is faulty."""
+    table = document.table(schema.ModelTable, "model")
+    if table is None or not document.sound("components", "structures", "objectives"):
+        return None
+    objectives = document.each(schema.ObjectiveTable, "objectives")
+    return Model(
+        name=table.name,
+        components=tuple(
+            entry.build(name) for name, entry in document.each(schema.ComponentTable, "components")
+        ),
+        structures=tuple(
+            entry.build(name) for name, entry in document.each(schema.StructureTable, "structures")
+        ),
+        families=(),
+        base_objective=table.base_objective,
+        losses=MappingProxyType({name: entry.loss for name, entry in objectives}),
+        title=table.title,
+        source=table.source,
+        note=table.note,
+        text=document.source.file.text,
+        sha256=document.source.file.sha256,
+        origin=document.source.file.path,
+    )
+
+
+def _assembled(
+    document: Document, core: Model, facts: Facts, evidence: tuple[EvidenceTable, ...]
+) -> Model:
+    heuristics = document.table(schema.HeuristicsTable, "heuristics")
+    selection = document.table(schema.SelectionTable, "selection")
+    path = document.table(schema.PathTable, "path")
+    constraints = document.each(schema.ConstraintTable, "constraints")
+    correlations = document.each(schema.CorrelationTable, "correlations")
+    overlaps = document.each(schema.OverlapTable, "overlaps")
+    return replace(
+        core,
+        families=_families(document),
+        constraints=tuple(table.build() for _, table in constraints),
+        correlations=tuple(table.build() for _, table in correlations),
+        overlaps=tuple(table.build() for _, table in overlaps),
+        heuristics=heuristics.build() if heuristics else Heuristics(),
+        facts=facts,
+        selection=selection.build() if selection else Selection(),
+        path_dependence=path.build() if path else None,
+        evidence=evidence,
+    )
+
+
+def _families(document: Document) -> tuple[Family, ...]:
+    tables = dict(document.each(schema.FamilyTable, "exchange"))
+    # Divided by the largest first: the sum of huge weights would overflow.
+    largest = max(table.weight for table in tables.values())
+    total = math.fsum(table.weight / largest for table in tables.values())
+    return tuple(
+        Family(name, table.weight / largest / total, table.parameters())
+        for name, table in tables.items()
+    )

@@ -1,0 +1,59 @@
+"""Numbers as people read them, the same in the terminal and on the report's page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+Figure = Mapping[str, float | None]
+
+#: Shown where there is no number.
+NONE = "–"
+
+
+def probability_text(x: float | None) -> str:
+    """A probability with three decimals; near 0 with two digits, near 1 by its distance to 1."""
+    if x is None or math.isnan(x):
+        return NONE
+    if x in (0.0, 1.0):
+        return f"{x:.0f}"
+    if x < 0.0005:
+        return f"{x:.1e}"
+    if x > 0.9995:
+        return f"1 − {1 - x:.1e}"
+    return f"{x:.3f}"
+
+
+def number_text(x: float | None) -> str:
+    """A quantity of any size, three digits."""
+    if x is None or math.isnan(x):
+        return NONE
+    if math.isinf(x):
+        return "∞" if x > 0 else "−∞"
+    return f"{x:.3g}"
+
+
+def percent_text(x: float | None) -> str:
+    """A share of draws in per cent."""
+    if x is None:
+        return NONE
+    if 0.0 < x < 0.001:
+        return "< 0.1 %"
+    if 0.999 < x < 1.0:
+        return "> 99.9 %"
+    return f"{100 * x:.3g} %"
+
+
+def error_text(figure: Figure) -> str:
+    """Mean ± Monte Carlo standard error."""
+    mean = probability_text(figure["mean"])
+    mcse = figure["mcse"]
+    return f"{mean} ± {mcse:.1g}" if mcse else mean
+
+
+def interval_text(figure: Figure, point: str = "exactly") -> str:
+    """The 90 % interval; ``point`` where it has no width."""
+    lower, upper = figure["lower"], figure["upper"]
+    if lower == upper == figure["mean"]:
+        return point if lower is not None else NONE
+    return f"{probability_text(lower)} to {probability_text(upper)}"

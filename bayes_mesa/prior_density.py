@@ -1,0 +1,45 @@
+"""Log prior density of every uncertain slot at given values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from bayes_mesa.beliefs import Prior
+from bayes_mesa.model import Model
+from bayes_mesa.prior_draws import copula_matrix, correlated_names
+from bayes_mesa.slots import Slot
+
+
+def log_prior(
+    model: Model, slots: Sequence[Slot], values: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Natural log of the prior density of each uncertain slot, (...,); facts are summed.
+
+    With correlations, the copula's log density is the entry ``correlations``. The log of the
+    acceptance of the constraints, one constant for the whole model, is dropped.
+    """
+    found = {}
+    for slot in slots:
+        if isinstance(slot.belief, Prior):
+            density = slot.belief.scipy().logpdf(values[slot.name])
+            density = density - np.log1p(-slot.belief.share_cut)
+            found[slot.name] = density.sum(axis=-1) if slot.size else density
+    names = [n for n in correlated_names(model) if n in found]
+    if names:
+        found["correlations"] = _copula(model, names, slots, values)
+    return found
+
+
+def _copula(
+    model: Model, names: Sequence[str], slots: Sequence[Slot], values: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    from scipy.special import ndtri
+
+    beliefs = {s.name: s.belief for s in slots}
+    scores = [ndtri(beliefs[n].scipy().cdf(values[n])) for n in names]  # type: ignore[union-attr]
+    z = np.stack(scores, axis=-1)
+    matrix = copula_matrix(model, names)
+    precision = np.linalg.inv(matrix) - np.eye(len(names))
+    return -0.5 * np.linalg.slogdet(matrix)[1] - 0.5 * np.einsum("...j,jk,...k", z, precision, z)

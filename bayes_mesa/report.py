@@ -1,0 +1,145 @@
+"""The report: one self-contained page that opens with the verdict."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from functools import partial
+from importlib.resources import files
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bayes_mesa import number_text
+from bayes_mesa.store import write_text
+from bayes_mesa.summary import summarize
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+#: Drawn in this colour, so that the page can put its own ink in its place, light or dark.
+INK = "#010203"
+
+
+def write_report(tree: xr.DataTree, path: str | os.PathLike[str]) -> Path:
+    """Write a result tree's report as one HTML file: no scripts, nothing fetched from elsewhere.
+
+    Parameters
+    ----------
+    tree
+        What `fit` returned, or `open_posterior` read.
+    path
+        File to write; replaced atomically if it is there.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    ResultFileError
+        If the file cannot be written, or the tree lacks the draws of a family it names.
+    """
+    return write_text(path, render(tree))
+
+
+def render(tree: xr.DataTree) -> str:
+    """The report's HTML. The same tree gives the same text: it holds no date and no path."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "probability": number_text.probability_text,
+        "number": number_text.number_text,
+        "percent": number_text.percent_text,
+        "error": number_text.error_text,
+        "interval": number_text.interval_text,
+    }
+    source = files("bayes_mesa").joinpath("templates", "report.html.j2").read_text("utf-8")
+    summary = summarize(tree)
+    return environment.from_string(source).render(
+        summary=summary,
+        attributes=tree.attrs,
+        beliefs=json.loads(tree.attrs["beliefs"]),
+        verdict=verdict(summary),
+        spread=spread(summary),
+        has_evidence="log_likelihood" in tree.children,
+        plots=_plots(tree, summary),
+    )
+
+
+def verdict(summary: dict[str, Any]) -> str:
+    """The answer in one sentence."""
+    favored, mass = summary["deceptive_favored"], summary["deceptive_mass"]
+    said = f"A deceptive program is favored with probability {_with_interval(favored)}"
+    if mass["mean"] is None:
+        return f"{said}."
+    held = number_text.percent_text(mass["mean"])
+    return f"{said}; deceptive programs hold {held} of the program weight on average."
+
+
+def spread(summary: dict[str, Any]) -> str:
+    """What the answer hangs on most visibly: the exchange families, when there are several."""
+    means = {n: f["deceptive_favored"]["mean"] for n, f in summary["by_exchange"].items()}
+    low, high = min(means, key=lambda n: means[n]), max(means, key=lambda n: means[n])
+    if len(means) == 1:
+        return f"Only the {low} exchange family was considered."
+    return (
+        f"It hangs on how training trades steps against bits: from "
+        f"{number_text.probability_text(means[low])} under the {low} family to "
+        f"{number_text.probability_text(means[high])} under the {high} family."
+    )
+
+
+def _with_interval(figure: dict[str, Any]) -> str:
+    mean = number_text.probability_text(figure["mean"])
+    ends = number_text.interval_text(figure)
+    return f"{mean}, exactly" if ends == "exactly" else f"{mean} (90 % interval {ends})"
+
+
+def _plots(tree: xr.DataTree, summary: dict[str, Any]) -> list[dict[str, Any]]:
+    from bayes_mesa.plots import plot_costs, plot_margin, plot_probability
+
+    drawings = {
+        "Probability that a deceptive program is favored and share of the program weight that "
+        "deceptive programs hold, by exchange family; the numbers are in the tables.": partial(
+            plot_probability, summary=summary
+        ),
+        "Histograms, one for each exchange family, of the margin in bits by which the best "
+        "deceptive program beats, or is beaten by, the best other one.": plot_margin,
+        "Scatter plot of every structure's description length and running time over the draws, "
+        "on logarithmic axes.": plot_costs,
+    }
+    return [
+        {"alt": alt, "svg": _svg(draw, tree, alt, f"plot{k}")}
+        for k, (alt, draw) in enumerate(drawings.items())
+    ]
+
+
+def _svg(draw: Any, tree: xr.DataTree, alt: str, salt: str) -> Any:
+    """An inline SVG in the page's own ink; `salt` keeps the ids of several apart."""
+    import matplotlib
+    from markupsafe import Markup, escape
+
+    style: dict[Any, Any] = dict.fromkeys(
+        ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK
+    )
+    fixed: dict[Any, Any] = {
+        "svg.hashsalt": salt,
+        "svg.fonttype": "none",
+        "font.size": 11,
+        "savefig.dpi": 150,
+    }
+    with matplotlib.rc_context(style | fixed):
+        figure, _ = draw(tree)
+        buffer = StringIO()
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
+    # Matplotlib has escaped every label, so that markup can be told from text by its brackets.
+    body = re.sub(r"^.*?<svg|<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    body = re.sub(r'<g id="[^"<>]*"', "<g", body).replace(INK, "currentColor")
+    return Markup(f'<svg role="img" aria-label="{escape(alt)}"{body}')

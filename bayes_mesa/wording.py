@@ -1,0 +1,79 @@
+"""How names and values are written in a fault: plain, on one line, never too long."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+Location = tuple[str | int, ...]
+
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
+_LONGEST = 60
+_MOST_COMPARED = 200
+
+
+def field_name(location: Location) -> str:
+    """Write a location as a dotted name, e.g. ``constraints[0].at_least[1]``."""
+    text = ""
+    for part in location:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{_key(part)}" if text else _key(part)
+    return text or "file"
+
+
+def _key(name: str) -> str:
+    return shortened(name) if _BARE.fullmatch(name) else quoted(name)
+
+
+def quoted(text: str) -> str:
+    """Quote a text so that it stays on one line and shows what it holds."""
+    return json.dumps(shortened(text), ensure_ascii=not text.isprintable())
+
+
+def shortened(text: str) -> str:
+    """Cut a text that is too long to show."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def shown(value: Any) -> str:
+    """Write a value of a model file as a reader would: ``10``, ``"text"``, ``a table``."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
+    if isinstance(value, int):
+        return shortened(str(value))
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    if isinstance(value, dict):
+        return "a table"
+    return "nothing" if value is None else "a date or time"
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """The known name that is spelt nearly so, or nothing."""
+    known = list(known)
+    # Comparing with very many names would take minutes over a hostile file.
+    few = known if len(known) <= _MOST_COMPARED else []
+    return next(iter(get_close_matches(name[:_LONGEST], few, n=1, cutoff=0.6)), "")
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """``; did you mean X?`` if something known is spelt nearly so, else nothing."""
+    close = closest(name, known)
+    return f"; did you mean {close}?" if close else ""
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names parted by commas, for a closed list; only the first few of many."""
+    names = list(names)
+    few = ", ".join(map(shortened, names[:20]))
+    return f"{few}, ..." if len(names) > 20 else few or "nothing"

@@ -1,0 +1,48 @@
+"""Build: Cython modules from `_ext/`, and `_ext/` and `models/` mapped into the package."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+DEBUG = os.environ.get("BAYES_MESA_DEBUG") == "1"
+
+# The only place for these: a directive in a file's header would silently override a debug build.
+DIRECTIVES = {
+    "language_level": "3",
+    "boundscheck": DEBUG,
+    "wraparound": False,
+    "initializedcheck": DEBUG,
+    "cdivision": not DEBUG,
+    "nonecheck": DEBUG,
+}
+
+EXTENSIONS = [
+    Extension(
+        f"bayes_mesa._ext.{path.stem}",
+        [str(path)],
+        include_dirs=[np.get_include(), "_ext"],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
+        # No contraction to fused multiply-add: the Python twins must agree to the last bit.
+        extra_compile_args=["-O1", "-g"] if DEBUG else ["-O3", "-ffp-contract=off"],
+    )
+    for path in sorted(Path("_ext").glob("*.pyx"))
+]
+
+setup(
+    packages=["bayes_mesa", "bayes_mesa.evidence", "bayes_mesa._ext", "bayes_mesa.models"],
+    package_dir={
+        "bayes_mesa": "bayes_mesa",
+        "bayes_mesa._ext": "_ext",
+        "bayes_mesa.models": "models",
+    },
+    package_data={"bayes_mesa": ["templates/*"], "bayes_mesa.models": ["*.toml", "*.csv"]},
+    ext_modules=cythonize(
+        EXTENSIONS,
+        compiler_directives=DIRECTIVES,
+        include_path=["_ext"],
+        force=DEBUG or os.environ.get("BAYES_MESA_FORCE") == "1",
+    ),
+)

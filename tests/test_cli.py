@@ -1,0 +1,415 @@
+"""The command line: exit statuses, what goes to which stream, and the files that appear."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from synthetic import family_dataset, posterior_tree, shipped_like
+from typer.testing import CliRunner
+
+from bayes_mesa import cli
+from bayes_mesa.console import checkup_text, columns, headline
+from bayes_mesa.store import open_posterior, save_posterior
+from bayes_mesa.summary import summarize
+
+TWO = """
+[model]
+name = "two"
+title = "Two programs"
+{model}
+
+[components.objective]
+bits = {{ q05 = 10, q95 = 1000 }}
+note = "a guess"
+[components.search]
+steps = {{ q05 = 10, q95 = 1000 }}
+
+[structures.honest]
+stores = ["objective"]
+runs = []
+train = "base"
+deploy = "base"
+[structures.deceiver]
+stores = []
+runs = ["search"]
+train = "base"
+deploy = "other"
+
+[exchange.linear]
+rate = 1.0
+{more}
+"""
+
+MEASURED = """
+[evidence.measured]
+kind = "measurement"
+file = "measured.csv"
+"""
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = tmp_path / "two.toml"
+    path.write_text(TWO.format(model="", more=""))
+    return path
+
+
+@pytest.fixture
+def result(tmp_path):
+    return save_posterior(shipped_like(num_chains=2, num_samples=20), tmp_path / "posterior.nc")
+
+
+def call(*args, status=0):
+    done = CliRunner().invoke(cli.app, [str(a) for a in args])
+    assert done.exit_code == status, (done.output, done.exception)
+    return done
+
+
+def shell(*args, **kwargs):
+    command = [sys.executable, "-m", "bayes_mesa", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, **kwargs)
+
+
+def test_help_is_quick_and_loads_nothing_heavy():
+    code = (
+        "import sys; from bayes_mesa.cli import app\n"
+        "try: app(['--help'])\n"
+        "except SystemExit as e: assert e.code == 0\n"
+        "heavy = {'jax', 'numpyro', 'xarray', 'arviz_stats', 'matplotlib', 'pandas', 'rich'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+    for command in ("models", "check", "run", "programs", "report", "export"):
+        assert command in done.stdout
+
+
+def test_models():
+    assert "speed_simplicity" in call("models").stdout
+    listed = json.loads(call("models", "--json").stdout)
+    assert {"speed_simplicity", "discussion"} <= {m["name"] for m in listed}
+
+
+def test_check_prints_costs_dominance_and_critical_exchange(model):
+    text = call("check", model).stdout
+    assert "bits.objective" in text
+    assert "opinion" in text
+    # Medians 100 bits against 100 steps: equal at one step per bit.
+    assert "a deceptive program is favored at rates above 1 steps per bit" in text
+
+
+def test_check_as_json(model):
+    found = json.loads(call("check", model, "--json").stdout)
+    assert found["critical_rate"]["value"] == pytest.approx(1.0)
+    assert found["structures"]["honest"] == pytest.approx(
+        {"symbol": "", "class": "honest", "bits": 100.0, "steps": 0.0}
+    )
+    proved = json.loads(call("check", "speed_simplicity", "--json").stdout)
+    assert "fast_deceptive" in proved["never_favored"]
+    assert any(s["loser"] == "fast_deceptive" for s in proved["dominance"])
+
+
+def test_faults_are_plain_lines_on_standard_error(tmp_path):
+    bad = tmp_path / "bad.toml"
+    bad.write_text(
+        TWO.format(model='surprise = "y"', more="[exchange.power]\nrate = -1\nexponent = 2\n")
+    )
+    done = shell("check", bad, env={**os.environ, "COLUMNS": "40"})
+    assert done.returncode == 2
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith(f"{bad}:") for line in lines)
+    assert "model.surprise" in lines[0]
+    assert all(len(line) > 80 for line in lines)
+    assert "exchange.power.rate" in lines[1]
+
+
+def test_an_unknown_model_and_a_missing_file(tmp_path):
+    assert "speed_simplicity" in call("check", "nope", status=2).stderr
+    assert "none.toml" in call("check", tmp_path / "none.toml", status=2).stderr
+
+
+def test_wrong_usage_is_status_2(model):
+    for args in (["nonsense"], ["run", model], ["run", model, "--out", "x", "--draws", "0"]):
+        done = call(*args, status=2)
+        assert "Traceback" not in done.stderr
+
+
+def test_run_writes_three_files_and_prints_the_headline(model, tmp_path):
+    out = tmp_path / "made" / "out"
+    done = call("run", model, "--out", out, "--seed", 1, "--draws", 50, "--chains", 2)
+    assert sorted(p.name for p in out.iterdir()) == ["posterior.nc", "report.html", "summary.json"]
+    assert done.stdout.splitlines()[-3:] == [
+        str(out / name) for name in ("posterior.nc", "summary.json", "report.html")
+    ]
+    assert "deceptive favored" in done.stdout
+    assert done.stderr == ""
+    summary = json.loads((out / "summary.json").read_text())
+    tree = open_posterior(out / "posterior.nc")
+    assert summary == json.loads(json.dumps(summarize(tree)))
+    assert tree["posterior"].sizes["draw"] == 50
+    assert summary["seed"] == 1
+
+
+def test_run_as_json_and_quiet(model, tmp_path):
+    args = ("run", model, "--draws", 20, "--chains", 1)
+    assert call(*args, "--out", tmp_path / "quiet", "--quiet").output == ""
+    done = call(*args, "--out", tmp_path / "json", "--json", "--quiet")
+    assert json.loads(done.stdout) == json.loads((tmp_path / "json/summary.json").read_text())
+
+
+def test_a_folder_with_results_is_refused_before_any_work(model, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    args = ("run", model, "--out", out, "--draws", 20, "--chains", 1, "--quiet")
+    call(*args)
+    before = (out / "summary.json").read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr("bayes_mesa.fitting.fit", None)
+        done = call(*args, "--seed", 5, status=2)
+    assert "posterior.nc" in done.stderr
+    assert "--force" in done.stderr
+    assert (out / "summary.json").read_bytes() == before
+    call(*args, "--seed", 5, "--force")
+    assert json.loads((out / "summary.json").read_text())["seed"] == 5
+
+
+def test_a_folder_that_cannot_be_made(model, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = call("run", model, "--out", tmp_path / "file" / "out", status=2)
+    assert "must be a folder that can be made" in done.stderr
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """What `run` passes to `fit`."""
+    calls = []
+
+    def fit(model, evidence=None, **settings):
+        calls.append((evidence, settings))
+
+    monkeypatch.setattr("bayes_mesa.fitting.fit", fit)
+    monkeypatch.setattr(cli, "_write_results", lambda *_: {})
+    return calls
+
+
+def test_defaults_of_run(model, tmp_path, seen):
+    call("run", model, "--out", tmp_path / "out", "--quiet")
+    evidence, settings = seen[0]
+    assert evidence is None
+    assert settings.pop("progress") is None
+    assert settings == {"num_warmup": 1000, "num_samples": 1000, "num_chains": 4, "seed": 0}
+
+
+def test_prior_only_leaves_evidence_out(model, tmp_path, seen):
+    call("run", model, "--out", tmp_path / "out", "--prior-only", "--quiet")
+    assert seen[0][0] == {}
+
+
+def test_evidence_from_a_file_is_added(model, tmp_path, seen):
+    (tmp_path / "measured.csv").write_text(
+        "component,quantity,value,log_sd\nobjective,bits,100,0.1\n"
+    )
+    extra = tmp_path / "extra.toml"
+    extra.write_text(MEASURED)
+    call("run", model, "--out", tmp_path / "out", "--evidence", extra, "--quiet")
+    assert list(seen[0][0]) == ["measured"]
+    both = ("--evidence", extra, "--prior-only")
+    assert "--prior-only" in call("run", model, "--out", tmp_path / "x", *both, status=2).stderr
+    assert not (tmp_path / "x").exists()
+
+
+def test_our_own_fault_is_one_line_and_status_1(model, tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise RuntimeError("something\nodd")
+
+    monkeypatch.setattr("bayes_mesa.fitting.fit", broken)
+    done = call("run", model, "--out", tmp_path / "out", status=1)
+    assert len(done.stderr.splitlines()) == 1
+    assert "RuntimeError: something odd" in done.stderr
+    monkeypatch.setenv("BAYES_MESA_DEBUG", "1")
+    assert "Traceback" in call("run", model, "--out", tmp_path / "out", status=1).stderr
+
+
+@pytest.mark.parametrize("partial", [False, True])
+def test_an_interrupt_keeps_what_was_finished(model, tmp_path, monkeypatch, partial):
+    from bayes_mesa.fitting import Interrupted
+
+    tree = posterior_tree({"linear": family_dataset(np.tile([0, 1], (2, 10)))})
+
+    def interrupted(*_, **__):
+        raise Interrupted(tree if partial else None)
+
+    monkeypatch.setattr("bayes_mesa.fitting.fit", interrupted)
+    out = tmp_path / "out"
+    done = call("run", model, "--out", out, status=130)
+    assert done.stderr.startswith("interrupted: ")
+    assert len(done.stderr.splitlines()) == 1
+    if partial:
+        assert str(out / "partial.nc") in done.stderr
+        assert open_posterior(out / "partial.nc").identical(tree)
+    else:
+        assert "nothing was finished" in done.stderr
+        assert list(out.iterdir()) == []
+
+
+def test_an_interrupt_after_the_fit_keeps_the_posterior(model, tmp_path, monkeypatch):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bayes_mesa.summary.summarize", interrupted)
+    out = tmp_path / "out"
+    done = call("run", model, "--out", out, "--draws", 10, status=130)
+    assert done.stderr == f"interrupted: the whole fit is in {out / 'posterior.nc'}\n"
+    assert open_posterior(out / "posterior.nc")["posterior"].sizes["draw"] == 10
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="needs signals")
+def test_a_real_interrupt(tmp_path):
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "bayes_mesa", "run", "speed_simplicity", "--out", str(out)]
+    process = subprocess.Popen([*command, "--draws", "200000"], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not out.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in error
+    assert "interrupted: " in error
+
+
+def test_a_pipe_that_closes_early_is_no_fault():
+    command = f"{sys.executable} -m bayes_mesa check speed_simplicity | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120)
+    assert "Traceback" not in done.stderr
+    assert done.stdout.startswith("speed_simplicity")
+
+
+def test_report_again(result, tmp_path):
+    page = tmp_path / "again.html"
+    assert call("report", result, "--out", page).stdout == f"{page}\n"
+    assert page.read_text().startswith("<!doctype html>")
+
+
+def test_a_damaged_posterior_is_wrong_input(result, tmp_path):
+    result.write_bytes(result.read_bytes()[:-100])
+    for command in ("report", "export"):
+        done = call(command, result, "--out", tmp_path / "x", status=2)
+        assert done.stderr.startswith(f"{result}: ")
+    assert not (tmp_path / "x").exists()
+
+
+def test_export_is_a_flat_table_with_every_digit(result, tmp_path):
+    path = tmp_path / "draws.csv"
+    call("export", result, "--out", path)
+    rows = list(csv.DictReader(path.open()))
+    posterior = open_posterior(result)["posterior"].to_dataset()
+    assert len(rows) == 40
+    last = rows[-1]
+    assert (last["chain"], last["draw"]) == ("1", "19")
+    assert last["family"] == str(posterior["family"].values[1, 19])
+    assert float(last["pressure"]) == float(posterior["pressure"][1, 19])
+    bits = posterior["bits"].sel(component="combine")
+    assert [float(r["bits[combine]"]) for r in rows] == bits.values.ravel().tolist()
+    assert {r["deceptive_favored"] for r in rows} <= {"True", "False"}
+
+
+def test_export_says_nan_and_inf(tmp_path):
+    dataset = family_dataset(np.tile([0, -1], (2, 10)))
+    dataset["critical_rate"][:] = np.inf
+    path = save_posterior(posterior_tree({"linear": dataset}), tmp_path / "posterior.nc")
+    call("export", path, "--out", tmp_path / "draws.csv")
+    row = list(csv.DictReader((tmp_path / "draws.csv").open()))[1]
+    assert row["deceptive_mass"] == "nan"
+    assert row["critical_rate"] == "inf"
+
+
+def test_programs_of_a_model_and_of_its_posterior(model, tmp_path):
+    path = tmp_path / "programs.nc"
+    size = ("--draws", 30, "--chains", 2)
+    done = call("programs", model, "--out", path, *size, "--seed", 3)
+    assert "deceiver" in done.stdout
+    assert open_posterior(path)["programs"]["structure"].shape == (2, 30)
+    call("run", model, "--out", tmp_path / "out", *size, "--seed", 3, "--quiet")
+    again = tmp_path / "again.nc"
+    call("programs", tmp_path / "out" / "posterior.nc", "--out", again, "--seed", 3)
+    first, second = (open_posterior(p)["programs"].to_dataset() for p in (path, again))
+    assert first.identical(second)
+    call("export", path, "--out", tmp_path / "programs.csv")
+    header = (tmp_path / "programs.csv").read_text().splitlines()[0]
+    assert header.startswith("chain,draw,family,structure,")
+
+
+def test_programs_with_facts_from_a_posterior_whose_files_are_gone(tmp_path):
+    path = tmp_path / "facts.toml"
+    (tmp_path / "facts.csv").write_text("name,bits,steps\na,3,2\nb,1,9\n")
+    path.write_text(TWO.format(model="", more='[facts]\nfile = "facts.csv"\n'))
+    call("run", path, "--out", tmp_path / "out", "--draws", 20, "--quiet")
+    (tmp_path / "facts.csv").unlink()
+    path.unlink()
+    out = tmp_path / "programs.nc"
+    call("programs", tmp_path / "out/posterior.nc", "--out", out, "--draws", 70, "--chains", 3)
+    stored = open_posterior(out)["programs"]["stored"]
+    assert stored.sizes == {"chain": 3, "draw": 70, "fact": 2}
+    assert list(stored["fact"].values) == ["a", "b"]
+
+
+def test_a_method_that_is_not_there_yet(model, tmp_path):
+    args = ("programs", model, "--out", tmp_path / "x.nc", "--draws", 10)
+    assert "tempered" in call(*args, "--method", "tempered", status=2).stderr
+    assert "guess" in call(*args, "--method", "guess", status=2).stderr
+
+
+def test_columns_are_never_wrapped_and_obey_nothing():
+    text = columns(("a", "b"), [("x" * 200, "y"), ("\x1b[31mred\n", "z")])
+    lines = text.splitlines()
+    assert len(lines) == 3
+    assert lines[1] == "x" * 200 + "  y"
+    assert "\x1b" not in text
+
+
+def test_headline_names_families_structures_and_warnings():
+    tree = shipped_like(num_samples=50, warnings=json.dumps(["mind the gap"]))
+    text = headline(summarize(tree))
+    for said in ("average", "levin", "fast_deceptive", "exactly", "warning: mind the gap"):
+        assert said in text
+
+
+CRITICAL = {"value": None, "always": False, "never": False, "crossings": 0}
+
+
+@pytest.mark.parametrize(
+    ("rate", "said"),
+    [
+        ({"always": True}, "favored at every exchange rate"),
+        ({"never": True}, "no deceptive program is favored where only bits count"),
+        ({"value": 2.0, "crossings": 3}, "above 2 steps per bit (the verdict changes 3 times)"),
+    ],
+)
+def test_critical_exchange_in_words(rate, said):
+    found = {
+        "model": "m",
+        "title": "",
+        "beliefs": [],
+        "structures": {},
+        "dominance": [],
+        "critical_rate": CRITICAL | rate,
+        "critical_kappa": CRITICAL | {"always": True},
+        "by_exchange": {},
+        "warnings": [],
+    }
+    assert said in checkup_text(found)
+
+
+def test_module_is_runnable():
+    assert Path(cli.__file__).with_name("__main__.py").exists()
+    assert shell("--help").returncode == 0

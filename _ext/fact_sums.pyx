@@ -13,10 +13,10 @@ import numpy as np
 from libc.math cimport INFINITY, fabs, fmax, fmin, exp, ldexp, log, log1p
 
 from fact_terms cimport (
-    LN2, fact_costs, joint_peak, joint_sum, log_all_free, scale_steps, time_exponent, weight_sum,
+    LN2, add, fact_costs, joint_peak, joint_sum, log_all_free, scale_steps, time_exponent, weight_sum,
 )
 from levin_rows cimport (
-    LEAST_POWER, Grid, grid_rows, levin_grid, levin_log_weights, levin_products,
+    LEAST_POWER, Grid, grid_room, grid_rows, levin_grid, levin_log_weights, levin_products,
 )
 
 from power_rows cimport (
@@ -32,14 +32,14 @@ cdef inline double linear_sum(double slope, const double* cost, const double* st
                               Py_ssize_t n, double* size) noexcept nogil:
     # sum_j log(e^-cost_j + e^-x_j); `size` gathers the terms for the estimate of rounding.
     cdef Py_ssize_t j
-    cdef double value = 0.0, x, low
+    cdef double value = 0.0, carry = 0.0, x, low
     size[0] = 1.0
     for j in range(n):
         x = slope * (uses * steps[j])
         low = fmin(x, cost[j])
-        value += log1p(exp(low - fmax(x, cost[j]))) - low
+        add(log1p(exp(low - fmax(x, cost[j]))) - low, &value, &carry)
         size[0] += 1.0 + low
-    return value
+    return value + carry
 
 
 cdef inline Grid group_grid(
@@ -95,7 +95,7 @@ def levin_rows_needed(
                     pressure[i] * kappa[i], &t[i, 0], &group[0], t.shape[1], g, group_uses[g],
                     &steps[i, 0], n, &step[0], &exponent, &spread,
                 )
-                most = max(most, grid_rows(&grid))
+                most = max(most, grid_room(&grid))
     return most
 
 

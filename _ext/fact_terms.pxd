@@ -23,13 +23,23 @@ cdef inline void fact_costs(double pressure, const double* bits, Py_ssize_t n,
         cost[j] = pressure * LN2 * bits[j]
 
 
+cdef inline void add(double term, double* value, double* carry) noexcept nogil:
+    # Neumaier's compensated sum: a thousand equal terms would all round the same way.
+    cdef double new = value[0] + term
+    if fabs(value[0]) >= fabs(term):
+        carry[0] += (value[0] - new) + term
+    else:
+        carry[0] += (term - new) + value[0]
+    value[0] = new
+
+
 cdef inline double log_all_free(const double* cost, Py_ssize_t n) noexcept nogil:
     # log prod_j (1 + e^-cost_j): the sum when no fact takes any time.
     cdef Py_ssize_t j
-    cdef double value = 0.0
+    cdef double value = 0.0, carry = 0.0
     for j in range(n):
-        value += log1p(exp(-cost[j]))
-    return value
+        add(log1p(exp(-cost[j])), &value, &carry)
+    return value + carry
 
 
 cdef inline int time_exponent(double t, const double* steps, Py_ssize_t n) noexcept nogil:

@@ -11,7 +11,7 @@
 
 from libc.math cimport INFINITY, atan, exp, expm1, floor, fmax, ldexp, log, log1p, sqrt
 
-from fact_terms cimport LN2, TWO_PI, flush
+from fact_terms cimport LN2, TWO_PI, flush, log_all_free
 
 cdef extern from *:
     """
@@ -67,37 +67,40 @@ cdef inline Grid levin_grid(double a, double t_low, double t_high) noexcept nogi
 
 
 cdef inline void multiply_fact(
-    Grid* grid, double stored, double derived, double step, double* product
+    int m, int octaves, double stored, double derived, double step, const double* rate,
+    double* value, double* product
 ) noexcept nogil:
-    # product[q m + r] *= stored + derived e^(-rate step); stored + derived = 1.
-    cdef int m = grid.per_octave, r, q, octaves = grid.octaves - grid.taylor_octaves
-    cdef double start = ldexp(grid.base, grid.taylor_octaves), x, value
-    cdef double* cell
-    for r in range(m):
-        cell = product + r
-        x = start * exp(r * grid.h) * step
-        value = expm1(-x)
-        q = 0
-        while q < octaves and x < 0.5:
-            cell[0] *= 1.0 + derived * value
-            value *= value + 2.0
-            x *= 2.0
-            cell += m
-            q += 1
-        value = exp(-x)
-        while q < octaves:
-            cell[0] *= stored + derived * value
-            value *= value
-            cell += m
-            q += 1
+    # product[k] *= stored + derived e^(-rate[k] step), where stored + derived = 1. The m chains of
+    # an octave do not depend on one another, so they run side by side.
+    cdef int r, q = 0
+    if octaves > 0 and rate[0] * step < 0.25:
+        for r in range(m):
+            value[r] = expm1(-rate[r] * step)
+    while q < octaves and rate[0] * step < 0.25:
+        for r in range(m):
+            product[r] *= 1.0 + derived * value[r]
+            value[r] *= value[r] + 2.0
+        product += m
+        rate += m
+        q += 1
+    if q < octaves:
+        for r in range(m):
+            value[r] = exp(-rate[r] * step)
+    while q < octaves:
+        for r in range(m):
+            product[r] *= stored + derived * value[r]
+            value[r] *= value[r]
+        product += m
+        q += 1
 
 
-cdef inline void add_dear_fact(Grid* grid, double cost, double step, double* total) noexcept nogil:
+cdef inline void add_dear_fact(double cost, double step, const double* rate, Py_ssize_t count,
+                               double* total) noexcept nogil:
     # The same in logs, for a fact whose 2^(-beta b) would underflow a product.
-    cdef int m = grid.per_octave, k, octaves = grid.octaves - grid.taylor_octaves
-    cdef double start = ldexp(grid.base, grid.taylor_octaves), x
-    for k in range(m * octaves):
-        x = ldexp(start * exp((k % m) * grid.h), k // m) * step
+    cdef Py_ssize_t k
+    cdef double x
+    for k in range(count):
+        x = rate[k] * step
         total[k] += -x + log1p(exp(x - cost)) if x < cost else -cost + log1p(exp(cost - x))
 
 
@@ -137,10 +140,10 @@ cdef inline double levin_products(
     double* rate, double* total, double* product
 ) noexcept nogil:
     # total[k] = log prod_j (s_j + e^(-rate_k step_j)) / (1 + s_j), with s_j = e^-cost_j;
-    # returns log prod_j (1 + s_j). All three arrays hold 1 + per_octave * octaves numbers.
+    # returns log prod_j (1 + s_j). `product` also lends its end to a fact's values (grid_room).
     cdef Py_ssize_t count = 1 + grid.per_octave * grid.octaves, j, k
     cdef Py_ssize_t first = 1 + grid.per_octave * grid.taylor_octaves
-    cdef double room = 0.0, at_zero = 0.0, s
+    cdef double room = 0.0, s
     fill_rates(grid, rate)
     taylor_products(cost, step, n, rate, total, first)
     for k in range(first, count):
@@ -148,17 +151,19 @@ cdef inline double levin_products(
         product[k] = 1.0
     for j in range(n):
         s = exp(-cost[j])
-        at_zero += log1p(s)
         if cost[j] > 450.0:
-            add_dear_fact(grid, cost[j], step[j], total + first)
+            add_dear_fact(cost[j], step[j], rate + first, count - first, total + first)
             continue
         room += cost[j] + LN2
         if room > 600.0:
             flush(product + first, total + first, count - first)
             room = cost[j] + LN2
-        multiply_fact(grid, s / (1.0 + s), 1.0 / (1.0 + s), step[j], product + first)
+        multiply_fact(
+            grid.per_octave, grid.octaves - grid.taylor_octaves, s / (1.0 + s), 1.0 / (1.0 + s),
+            step[j], rate + first, product + count, product + first,
+        )
     flush(product + first, total + first, count - first)
-    return at_zero
+    return log_all_free(cost, n)
 
 
 cdef inline double levin_log_weights(
@@ -180,3 +185,7 @@ cdef inline double levin_log_weights(
 
 cdef inline Py_ssize_t grid_rows(Grid* grid) noexcept nogil:
     return 1 + <Py_ssize_t>grid.per_octave * grid.octaves
+
+
+cdef inline Py_ssize_t grid_room(Grid* grid) noexcept nogil:
+    return grid_rows(grid) + grid.per_octave

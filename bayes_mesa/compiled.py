@@ -20,13 +20,15 @@ CHUNK = 25
 class Compiled:
     """Functions of one program; all take the evidence's numbers ``data`` as their last argument.
 
-    ``initial(num_warmup, key, data)`` and ``advance(state, data)`` are NUTS; ``constrain(z, data)``
+    ``start(key, data)`` is an unconstrained point near the prior's medians;
+    ``initial(num_warmup, key, z, data)`` and ``advance(state, data)`` are NUTS; ``constrain(z, data)``
     and ``potential(z, data)`` map batches of unconstrained sites; ``log_likelihood(places, values,
     data)`` and ``row_parameters(keys, values, data)`` map batches of sites in their own units. The
     latter gives the parameters of every row's distribution, table → distribution → parameter →
     (batch, ...), with sites that ``values`` lacks drawn by ``keys``.
     """
 
+    start: Callable[..., Any]
     initial: Callable[..., Any]
     advance: Callable[..., Any]
     constrain: Callable[..., Any]
@@ -72,9 +74,13 @@ def _compile(identity: _Identity, shapes: Any) -> Compiled:
     program = identity.program
     kernel = _kernel(program)
 
+    @jax.jit
+    def start(key: Any, data: Data) -> Any:
+        return _start(program, key, data)
+
     @functools.partial(jax.jit, static_argnums=0)
-    def initial(num_warmup: int, key: Any, data: Data) -> Any:
-        return kernel.init(key, num_warmup, model_args=(data,), model_kwargs={})
+    def initial(num_warmup: int, key: Any, z: Any, data: Data) -> Any:
+        return kernel.init(key, num_warmup, init_params=z, model_args=(data,), model_kwargs={})
 
     @jax.jit
     def advance(state: Any, data: Data) -> tuple[Any, dict[str, Any]]:
@@ -100,13 +106,34 @@ def _compile(identity: _Identity, shapes: Any) -> Compiled:
     def row_parameters(keys: Any, values: Any, data: Data) -> Any:
         return jax.vmap(lambda k, v: _row_parameters(program, k, v, data))(keys, values)
 
-    return Compiled(initial, advance, constrain, potential, log_likelihood, row_parameters)
+    return Compiled(
+        start, initial, advance, constrain, potential, log_likelihood, row_parameters
+    )
 
 
 def _kernel(program: Program) -> Any:
-    from numpyro.infer import NUTS, init_to_median
+    from numpyro.infer import NUTS
 
-    return NUTS(program, init_strategy=init_to_median(num_samples=15))
+    return NUTS(program)
+
+
+def _start(program: Program, key: Any, data: Data) -> Any:
+    """Medians of a few prior draws, site by site.
+
+    NumPyro's own search for a starting point would compile the gradient a second time.
+    """
+    from numpyro.handlers import seed, substitute, trace
+    from numpyro.infer import init_to_median
+    from numpyro.infer.util import unconstrain_fn
+
+    near = substitute(seed(program, key), substitute_fn=init_to_median(num_samples=15))
+    sites = trace(near).get_trace(data)
+    values = {
+        n: s["value"]
+        for n, s in sites.items()
+        if s["type"] == "sample" and not s["is_observed"]
+    }
+    return unconstrain_fn(program, (data,), {}, values)
 
 
 def _collect(state: Any) -> dict[str, Any]:

@@ -1,25 +1,80 @@
-"""Exact sums over every store-or-derive choice, and exact draws of whole programs."""
+"""Exact sums over every store-or-derive choice, and exact draws of whole programs.
+
+With n facts a structure stands for 2^n programs. Under each exchange family the weight of a running
+time is a mixture of linear rates, and given the rate the facts are independent: the sum is a short
+one-dimensional sum of products, and a draw is a structure, a rate, then every fact by itself. The
+kernels, and how their nodes are chosen, are in ``_ext/`` (``levin_rows.pxd``, ``power_rows.pxd``).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayes_mesa._ext import fact_sums as kernels
+from bayes_mesa._ext import fact_sums as sums
 from bayes_mesa._ext import program_draws as draws
+from bayes_mesa.errors import InputError
 
 Floats = NDArray[np.float64]
 
+_NUMBER = {"linear": 0, "levin": 1, "power": 2}
+_PARAMETERS = {"linear": ("rate",), "levin": ("kappa",), "power": ("rate", "exponent")}
+#: Programs drawn between two looks at an interrupt; the stream simply goes on.
+_BLOCK = 1 << 17
+#: Rows less probable than this are left out of a table: nobody will draw one.
+_NEVER = 2.0**-64
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class FactSums:
-    """Log of the sum over fact choices (N, S), natural log, and the error of it (N, S)."""
+    """Log of the sum over fact choices, with its error.
+
+    Attributes
+    ----------
+    log_factor
+        (N, S), natural log, relative to the program that derives nothing and stores nothing: 0
+        without facts.
+    error
+        (N, S), bound or estimate of the absolute error of ``log_factor``.
+    """
 
     log_factor: Floats
     error: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class _Theta:
+    """The arguments that sums and draws share, checked, contiguous and in double precision."""
+
+    family: str
+    pressure: Floats
+    first: Floats
+    second: Floats
+    steps: Floats
+    uses: Floats
+    bits: Floats
+    fact_steps: Floats
+
+    @property
+    def num_facts(self) -> int:
+        return int(self.bits.shape[1])
+
+    def rows_needed(self, group: NDArray[np.int64], group_uses: Floats) -> int:
+        """Size of the work arrays: the most rows that any draw and structure (or group) needs."""
+        step, cost = np.empty(self.num_facts), np.empty(self.num_facts)
+        if self.family == "levin":
+            return sums.levin_rows_needed(
+                self.pressure, self.first, self.steps, group, group_uses, self.fact_steps, step
+            )
+        if self.family == "power":
+            return sums.power_rows_needed(
+                self.pressure, self.first, self.second, self.steps, self.uses, self.bits,
+                self.fact_steps, cost, step,
+            )  # fmt: skip
+        return 1
 
 
 def log_fact_factor(
@@ -32,104 +87,298 @@ def log_fact_factor(
     fact_bits: ArrayLike,
     fact_steps: ArrayLike,
 ) -> FactSums:
-    pressure, steps, uses, fact_bits, fact_steps = (
-        np.ascontiguousarray(x, dtype=np.float64)
-        for x in (pressure, steps, uses, fact_bits, fact_steps)
-    )
-    shape, n = steps.shape, fact_bits.shape[1]
-    out, error = np.zeros(shape), np.zeros(shape)
-    if n == 0 or out.size == 0:
-        return FactSums(out, error)
-    p = {k: np.ascontiguousarray(v, dtype=np.float64) for k, v in parameters.items()}
-    cost, step = np.empty(n), np.empty(n)
-    if family == "linear":
-        kernels.linear_factors(pressure, p["rate"], uses, fact_bits, fact_steps, cost, out, error)
-    elif family == "levin":
-        group_uses, group = np.unique(uses, return_inverse=True)
-        group = group.astype(np.int64)
-        rows = kernels.levin_rows_needed(
-            pressure, p["kappa"], steps, group, group_uses, fact_steps, step
-        )
-        work = np.empty((4, rows))
-        kernels.levin_factors(
-            pressure, p["kappa"], steps, group, group_uses, fact_bits, fact_steps, cost, step,
-            work, out, error,
-        )
-    else:
-        args = (pressure, p["rate"], p["exponent"], steps, uses, fact_bits, fact_steps, cost, step)
-        work = np.empty((4, kernels.power_rows_needed(*args)))
-        kernels.power_factors(*args, np.empty(kernels.RULE_ROWS), work, out, error)
+    r"""Log of the sum over all 2^n choices of what to store, for every draw and structure.
+
+    .. math:: \log \sum_z \prod_j 2^{-\beta z_j b_j} \;
+              2^{-\beta [\Phi(0, t_s + v_s \sum_j (1 - z_j) \tau_j) - \Phi(0, t_s)]}
+
+    Parameters
+    ----------
+    family
+        ``linear``, ``levin`` or ``power``.
+    pressure
+        beta >= 0, (N,).
+    parameters
+        ``rate`` > 0 (linear, power), ``kappa`` >= 0 (levin), ``exponent`` >= 1 (power), each (N,).
+    steps
+        t_s, the steps of a structure without its facts, in full, (N, S); > 0 under levin.
+    uses
+        v_s >= 0, how often a structure needs its facts in an episode, (S,).
+    fact_bits, fact_steps
+        b_j in bits and tau_j in steps, both >= 0, (N, n).
+
+    Returns
+    -------
+    FactSums
+        ``log_factor`` and ``error``, (N, S). linear is a closed form. levin is a trapezoid with a
+        proved bound of its discretisation error. power is a trapezoid whose error is estimated from
+        its own weights, which sum to 1 without facts.
+
+    Raises
+    ------
+    InputError
+        If a shape or a value is not as above.
+    """
+    theta = _theta(family, pressure, parameters, steps, uses, fact_bits, fact_steps)
+    out, error = np.zeros(theta.steps.shape), np.zeros(theta.steps.shape)
+    if theta.num_facts and out.size:
+        _FACTORS[family](theta, out, error)
     return FactSums(out, error)
 
 
-FAMILIES = {"linear": (0, "rate", None), "levin": (1, "kappa", None), "power": (2, "rate", "exponent")}
+def _linear_factors(theta: _Theta, out: Floats, error: Floats) -> None:
+    sums.linear_factors(
+        theta.pressure, theta.first, theta.uses, theta.bits, theta.fact_steps,
+        np.empty(theta.num_facts), out, error,
+    )  # fmt: skip
 
 
-def _rows(family, pressure, first, second, steps, uses, fact_bits, fact_steps, step):
-    if family == "levin" and fact_steps.shape[1]:
-        return kernels.levin_rows_needed(
-            pressure, first, steps, np.arange(len(uses)), uses, fact_steps, step
-        )
-    if family == "power" and fact_steps.shape[1]:
-        return kernels.power_rows_needed(pressure, first, second, steps, uses, fact_bits, fact_steps, np.empty_like(step), step)
-    return 1
+def _levin_factors(theta: _Theta, out: Floats, error: Floats) -> None:
+    group_uses, group = np.unique(theta.uses, return_inverse=True)
+    group = np.ascontiguousarray(group, dtype=np.int64)
+    work = np.empty((4, theta.rows_needed(group, group_uses)))
+    sums.levin_factors(
+        theta.pressure, theta.first, theta.steps, group, group_uses, theta.bits, theta.fact_steps,
+        np.empty(theta.num_facts), np.empty(theta.num_facts), work, out, error,
+    )  # fmt: skip
+
+
+def _power_factors(theta: _Theta, out: Floats, error: Floats) -> None:
+    work = np.empty((4, theta.rows_needed(np.empty(0, np.int64), theta.uses)))
+    sums.power_factors(
+        theta.pressure, theta.first, theta.second, theta.steps, theta.uses, theta.bits,
+        theta.fact_steps, np.empty(theta.num_facts), np.empty(theta.num_facts),
+        np.empty(sums.RULE_ROWS), work, out, error,
+    )  # fmt: skip
+
+
+_FACTORS: Mapping[str, Callable[[_Theta, Floats, Floats], None]] = {
+    "linear": _linear_factors,
+    "levin": _levin_factors,
+    "power": _power_factors,
+}
 
 
 def draw_programs(
-    bit_generator,
+    bit_generator: np.random.BitGenerator,
     *,
-    family,
-    mass,
-    pressure,
-    parameters,
-    steps,
-    uses,
-    fact_bits,
-    fact_steps,
-    num_draws=None,
-):
-    mass, pressure, steps, uses, fact_bits, fact_steps = (
-        np.ascontiguousarray(x, dtype=np.float64)
-        for x in (mass, pressure, steps, uses, fact_bits, fact_steps)
-    )
-    code, one, two = FAMILIES[family]
-    first = np.ascontiguousarray(parameters[one], dtype=np.float64)
-    second = np.ascontiguousarray(parameters[two], dtype=np.float64) if two else first
-    n = fact_bits.shape[1]
-    facts = np.empty((2, n))
-    rows = np.empty((4, _rows(family, pressure, first, second, steps, uses, fact_bits, fact_steps, facts[1])))
+    family: str,
+    mass: ArrayLike,
+    pressure: ArrayLike,
+    parameters: Mapping[str, ArrayLike],
+    steps: ArrayLike,
+    uses: ArrayLike,
+    fact_bits: ArrayLike,
+    fact_steps: ArrayLike,
+    num_draws: int | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Independent exact draws of programs: a structure, and for every fact whether it is stored.
+
+    Parameters
+    ----------
+    bit_generator
+        NumPy bit generator, for example ``np.random.PCG64(seed)``. One chain per generator; the
+        stream goes on, so drawing in pieces gives the same programs as drawing at once where theta
+        varies. The GIL is released.
+    family, pressure, parameters, steps, uses, fact_bits, fact_steps
+        As for `log_fact_factor`.
+    mass
+        Normalised masses of the structures, the sums over facts included, (N, S). A row that begins
+        with NaN says that nothing fits.
+    num_draws
+        None: one program per row of theta. A number: that many programs at the one row of theta,
+        from a table made once.
+
+    Returns
+    -------
+    structure
+        (D,), int64; -1 where nothing fits.
+    stored
+        (D, n), bool; False where nothing fits.
+
+    Raises
+    ------
+    InputError
+        If a shape or a value is not as required, or ``num_draws`` is given with N > 1.
+    """
+    theta = _theta(family, pressure, parameters, steps, uses, fact_bits, fact_steps)
+    mass = np.ascontiguousarray(mass, dtype=np.float64)
+    _check_draws(bit_generator, mass, theta.steps, num_draws)
     if num_draws is None:
-        structure = np.empty(len(mass), np.int64)
-        stored = np.zeros((len(mass), n), np.bool_)
+        return _draw_varying(bit_generator, theta, mass)
+    return _draw_fixed(bit_generator, theta, mass[0], num_draws)
+
+
+def _check_draws(
+    bit_generator: np.random.BitGenerator, mass: Floats, steps: Floats, num_draws: int | None
+) -> None:
+    _require(
+        isinstance(bit_generator, np.random.BitGenerator),
+        "bit_generator must be a NumPy BitGenerator",
+        type(bit_generator).__name__,
+    )
+    _require(
+        mass.shape == steps.shape,
+        "mass must have the shape of steps",
+        f"{mass.shape} and {steps.shape}",
+    )
+    negative = mass < 0
+    if negative.any():
+        _require(False, "mass must be >= 0, or NaN where nothing fits", str(mass[negative][0]))
+    if (mass.max(axis=1, initial=0.0) == 0).any():
+        _require(False, "every row of mass must have a positive entry", "0.0")
+    if num_draws is not None:
+        _require(len(mass) == 1, "num_draws needs one row of theta", f"{len(mass)} rows")
+        _require(num_draws >= 0, "num_draws must be >= 0", str(num_draws))
+
+
+def _work_arrays(theta: _Theta) -> tuple[Floats, Floats, Floats]:
+    group = np.arange(len(theta.uses), dtype=np.int64)
+    rows = theta.rows_needed(group, theta.uses) if theta.num_facts else 1
+    # A pointer to the first element is taken even where there are no facts.
+    facts = np.zeros((2, max(1, theta.num_facts)))
+    return facts, np.zeros((4, rows)), np.empty(sums.RULE_ROWS)
+
+
+def _draw_varying(
+    bit_generator: np.random.BitGenerator, theta: _Theta, mass: Floats
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    n = theta.num_facts
+    structure, stored = np.empty(len(mass), np.int64), np.zeros((len(mass), n), np.bool_)
+    work = _work_arrays(theta)
+    lanes, thresholds = np.empty((2, n + 4), np.uint16), np.empty(n + 1, np.uint64)
+    for start in range(0, len(mass), _BLOCK):
+        part = slice(start, start + _BLOCK)
         draws.draw_varying(
-            bit_generator, code, mass, pressure, first, second, steps, uses, fact_bits, fact_steps,
-            facts, rows, np.empty(kernels.RULE_ROWS), np.empty((2, n + 3), np.uint16), np.empty(n, np.uint64),
-            structure, stored.view(np.uint8),
-        )
-        return structure, stored
-    share, row_structure, top, threshold = [], [], [], []
-    if np.isnan(mass[0, 0]):
-        return np.full(num_draws, -1), np.zeros((num_draws, n), np.bool_)
-    for s in range(len(uses)):
-        if not mass[0, s] > 0:
-            continue
-        if n:
-            count = draws.fill_shares(code, pressure[0], first[0], second[0], steps[0, s], uses[s], fact_bits[0], fact_steps[0], facts, rows, np.empty(kernels.RULE_ROWS))
-        else:
-            count = 1
-            rows[:2, 0] = 1
-        p = rows[1, :count] / sum(rows[1, :count].tolist()) * mass[0, s]
-        keep = p > 2.0**-64
-        a, b = np.empty((keep.sum(), n), np.uint16), np.empty((keep.sum(), n), np.uint64)
-        if n:
-            draws.fill_thresholds(np.ascontiguousarray(rows[0, :count][keep]), facts, rows, np.empty(1), a, b)
-        share.append(p[keep]); top.append(a); threshold.append(b); row_structure.append(np.full(keep.sum(), s))
-    share = np.concatenate(share)
-    cumulative = np.empty(len(share), np.uint64)
-    bits = 12
-    guide = np.empty(2**bits, np.int64)
-    draws.fill_cumulative(share, cumulative, guide, bits)
-    structure = np.empty(num_draws, np.int64)
-    stored = np.zeros((num_draws, n), np.bool_)
-    draws.draw_fixed(bit_generator, cumulative, guide, bits, np.concatenate(row_structure), np.concatenate(top), np.concatenate(threshold), np.empty(n + 3, np.uint16), structure, stored.view(np.uint8))
+            bit_generator, _NUMBER[theta.family], mass[part], theta.pressure[part],
+            theta.first[part], theta.second[part], theta.steps[part], theta.uses,
+            theta.bits[part], theta.fact_steps[part], *work, lanes, thresholds,
+            structure[part], stored[part].view(np.uint8),
+        )  # fmt: skip
     return structure, stored
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """Rows of (structure, rate) at one theta, and what each fact's words are compared with."""
+
+    share: Floats
+    structure: NDArray[np.int64]
+    top: NDArray[np.uint16]
+    threshold: NDArray[np.uint64]
+
+
+def _structure_table(
+    theta: _Theta, s: int, mass: float, work: tuple[Floats, Floats, Floats]
+) -> _Table:
+    facts, rows, rule = work
+    n, count, rates, share = theta.num_facts, 1, np.zeros(1), np.ones(1)
+    if n:
+        count = draws.fill_shares(
+            _NUMBER[theta.family], theta.pressure[0], theta.first[0], theta.second[0],
+            theta.steps[0, s], theta.uses[s], theta.bits[0], theta.fact_steps[0], facts, rows, rule,
+        )  # fmt: skip
+        rates, share = rows[0, :count].copy(), rows[1, :count].copy()
+    share *= mass / sum(share.tolist())
+    kept = share > _NEVER
+    rates = rates[kept]
+    top, threshold = np.empty((len(rates), n), np.uint16), np.empty((len(rates), n), np.uint64)
+    if n:
+        draws.fill_thresholds(rates, facts, rows, rule, top, threshold)
+    return _Table(share[kept], np.full(len(rates), s, np.int64), top, threshold)
+
+
+def _draw_fixed(
+    bit_generator: np.random.BitGenerator, theta: _Theta, mass: Floats, num_draws: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    n = theta.num_facts
+    structure, stored = np.full(num_draws, -1, np.int64), np.zeros((num_draws, n), np.bool_)
+    if np.isnan(mass[0]):
+        return structure, stored
+    work = _work_arrays(theta)
+    parts = [_structure_table(theta, s, mass[s], work) for s in range(len(mass)) if mass[s] > 0]
+    table = _Table(
+        np.concatenate([p.share for p in parts]),
+        np.concatenate([p.structure for p in parts]),
+        np.concatenate([p.top for p in parts]),
+        np.concatenate([p.threshold for p in parts]),
+    )
+    guide_bits = max(4, int(np.ceil(np.log2(4 * len(table.share)))))
+    cumulative = np.empty(len(table.share), np.uint64)
+    guide = np.empty(1 << guide_bits, np.int64)
+    draws.fill_cumulative(table.share, cumulative, guide, guide_bits)
+    lane = np.empty(n + 4, np.uint16)
+    for start in range(0, num_draws, _BLOCK):
+        part = slice(start, start + _BLOCK)
+        draws.draw_fixed(
+            bit_generator, cumulative, guide, guide_bits, table.structure, table.top,
+            table.threshold, lane, structure[part], stored[part].view(np.uint8),
+        )  # fmt: skip
+    return structure, stored
+
+
+def _theta(
+    family: str,
+    pressure: ArrayLike,
+    parameters: Mapping[str, ArrayLike],
+    steps: ArrayLike,
+    uses: ArrayLike,
+    fact_bits: ArrayLike,
+    fact_steps: ArrayLike,
+) -> _Theta:
+    _require(family in _PARAMETERS, "family must be linear, levin or power", repr(family))
+    names = _PARAMETERS[family]
+    _require(
+        set(names) == set(parameters),
+        f"{family} needs the parameters {', '.join(names)}",
+        ", ".join(parameters),
+    )
+    chosen = [_array(name, parameters[name], 1) for name in names]
+    theta = _Theta(
+        family,
+        _array("pressure", pressure, 1),
+        chosen[0],
+        chosen[-1],
+        _array("steps", steps, 2),
+        _array("uses", uses, 1),
+        _array("fact_bits", fact_bits, 2),
+        _array("fact_steps", fact_steps, 2),
+    )
+    rows, structures = theta.steps.shape
+    shapes = {
+        "pressure": (theta.pressure.shape, (rows,)),
+        **{name: (x.shape, (rows,)) for name, x in zip(names, chosen, strict=True)},
+        "uses": (theta.uses.shape, (structures,)),
+        "fact_bits": (theta.bits.shape, (rows, theta.num_facts)),
+        "fact_steps": (theta.fact_steps.shape, (rows, theta.num_facts)),
+    }
+    for name, (found, required) in shapes.items():
+        _require(found == required, f"{name} must have shape {required}", str(found))
+    _at_least("pressure", theta.pressure, 0.0)
+    for name, x in zip(names, chosen, strict=True):
+        _at_least(name, x, 1.0 if name == "exponent" else 0.0, strict=name == "rate")
+    _at_least("steps", theta.steps, 0.0, strict=family == "levin")
+    _at_least("uses", theta.uses, 0.0)
+    _at_least("fact_bits", theta.bits, 0.0)
+    _at_least("fact_steps", theta.fact_steps, 0.0)
+    return theta
+
+
+def _array(name: str, value: ArrayLike, ndim: int) -> Floats:
+    array = np.ascontiguousarray(value, dtype=np.float64)
+    _require(array.ndim == ndim, f"{name} must have {ndim} dimensions", str(array.ndim))
+    return array
+
+
+def _at_least(name: str, array: Floats, low: float, *, strict: bool = False) -> None:
+    fine = np.isfinite(array) & ((array > low) if strict else (array >= low))
+    if not fine.all():
+        _require(
+            False, f"{name} must be finite and {'>' if strict else '>='} {low:g}",
+            f"{array[~fine].flat[0]}",
+        )  # fmt: skip
+
+
+def _require(holds: bool, required: str, found: str) -> None:
+    if not holds:
+        raise InputError(f"{required}; got {found}")

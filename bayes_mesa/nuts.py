@@ -78,7 +78,7 @@ def run_nuts(
         functions = compiled(program, data)
         # Before any thread starts: initialising binds the kernel.
         keys = jax.random.split(jax.random.PRNGKey(seed), num_chains)
-        states = [_checked(functions.initial(num_warmup, key, data), program) for key in keys]
+        states = [_initial(functions, program, num_warmup, key, data) for key in keys]
     counter = _Counter(
         f"NUTS, {program.family.name}", num_chains * (num_warmup + num_samples), progress
     )
@@ -102,12 +102,19 @@ def run_nuts(
     return _gather(functions, data, [f.result() for f in futures])
 
 
-def _checked(state: Any, program: Program) -> Any:
+def _initial(
+    functions: Compiled, program: Program, num_warmup: int, key: Any, data: Data
+) -> Any:
+    import jax
+
+    start_key, chain_key = jax.random.split(key)
+    z = functions.start(start_key, data)
+    state = functions.initial(num_warmup, chain_key, z, data)
     if not np.isfinite(state.potential_energy):
         raise InputError(
-            f"the {program.family.name} family must give the evidence a positive probability "
-            "somewhere under the prior, but no starting point with one was found; check the "
-            "evidence against the model's priors"
+            f"the {program.family.name} family must give the evidence a positive probability at "
+            "the prior's medians for NUTS to start, but it gives none; check the evidence against "
+            "the model's priors"
         )
     return state
 

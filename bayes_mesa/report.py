@@ -11,7 +11,13 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayes_mesa import number_text
+from bayes_mesa.number_text import (
+    error_text,
+    interval_text,
+    number_text,
+    percent_text,
+    probability_text,
+)
 from bayes_mesa.store import write_text
 from bayes_mesa.summary import summarize
 
@@ -53,11 +59,11 @@ def render(tree: xr.DataTree) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {
-        "probability": number_text.probability_text,
-        "number": number_text.number_text,
-        "percent": number_text.percent_text,
-        "error": number_text.error_text,
-        "interval": number_text.interval_text,
+        "probability": probability_text,
+        "number": number_text,
+        "percent": percent_text,
+        "error": error_text,
+        "interval": interval_text,
     }
     source = files("bayes_mesa").joinpath("templates", "report.html.j2").read_text("utf-8")
     summary = summarize(tree)
@@ -78,7 +84,7 @@ def verdict(summary: dict[str, Any]) -> str:
     said = f"A deceptive program is favored with probability {_with_interval(favored)}"
     if mass["mean"] is None:
         return f"{said}."
-    held = number_text.percent_text(mass["mean"])
+    held = percent_text(mass["mean"])
     return f"{said}; deceptive programs hold {held} of the program weight on average."
 
 
@@ -90,14 +96,14 @@ def spread(summary: dict[str, Any]) -> str:
         return f"Only the {low} exchange family was considered."
     return (
         f"It hangs on how training trades steps against bits: from "
-        f"{number_text.probability_text(means[low])} under the {low} family to "
-        f"{number_text.probability_text(means[high])} under the {high} family."
+        f"{probability_text(means[low])} under the {low} family to "
+        f"{probability_text(means[high])} under the {high} family."
     )
 
 
 def _with_interval(figure: dict[str, Any]) -> str:
-    mean = number_text.probability_text(figure["mean"])
-    ends = number_text.interval_text(figure)
+    mean = probability_text(figure["mean"])
+    ends = interval_text(figure)
     return f"{mean}, exactly" if ends == "exactly" else f"{mean} (90 % interval {ends})"
 
 

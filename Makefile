@@ -36,7 +36,7 @@ lint: $(BUILT)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/cython-lint _ext
+	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint _ext
 
 bench: $(BUILT)
 	$(BIN)/python -m benchmarks

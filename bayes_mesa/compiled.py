@@ -14,6 +14,8 @@ from bayes_mesa.inference import Data, Program
 
 #: Iterations of NUTS in one call of `Compiled.advance`: between two looks at the stop flag.
 CHUNK = 25
+#: Draws whose likelihoods are computed at once.
+_BATCH = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,11 +23,11 @@ class Compiled:
     """Functions of one program; all take the evidence's numbers ``data`` as their last argument.
 
     ``start(key, data)`` is an unconstrained point near the prior's medians;
-    ``initial(num_warmup, key, z, data)`` and ``advance(state, data)`` are NUTS; ``constrain(z, data)``
-    and ``potential(z, data)`` map batches of unconstrained sites; ``log_likelihood(places, values,
-    data)`` and ``row_parameters(keys, values, data)`` map batches of sites in their own units. The
-    latter gives the parameters of every row's distribution, table → distribution → parameter →
-    (batch, ...), with sites that ``values`` lacks drawn by ``keys``.
+    ``initial(num_warmup, key, z, data)`` and ``advance(state, data)`` are NUTS; ``constrain(z,
+    data)`` and ``potential(z, data)`` map batches of unconstrained sites; ``log_likelihood(keys,
+    values, data)`` and ``row_parameters(keys, values, data)`` map batches of sites in their own
+    units, with sites that ``values`` lacks drawn by ``keys``. The last gives the parameters of
+    every row's distribution, table → distribution → parameter → (batch, ...).
     """
 
     start: Callable[..., Any]
@@ -99,16 +101,21 @@ def _compile(identity: _Identity, shapes: Any) -> Compiled:
         return jax.vmap(kernel.get_potential_fn((data,), {}))(z)
 
     @jax.jit
-    def log_likelihood(places: Any, values: Any, data: Data) -> Any:
-        return jax.vmap(lambda _, v: _row_log_likelihood(program, v, data))(places, values)
+    def log_likelihood(keys: Any, values: Any, data: Data) -> Any:
+        return _mapped(lambda k, v: _row_log_likelihood(program, k, v, data), keys, values)
 
     @jax.jit
     def row_parameters(keys: Any, values: Any, data: Data) -> Any:
-        return jax.vmap(lambda k, v: _row_parameters(program, k, v, data))(keys, values)
+        return _mapped(lambda k, v: _row_parameters(program, k, v, data), keys, values)
 
-    return Compiled(
-        start, initial, advance, constrain, potential, log_likelihood, row_parameters
-    )
+    return Compiled(start, initial, advance, constrain, potential, log_likelihood, row_parameters)
+
+
+def _mapped(of_one: Callable[..., Any], *batches: Any) -> Any:
+    """Map over the first axis in parts: with facts a draw needs nodes × facts numbers at once."""
+    import jax
+
+    return jax.lax.map(lambda each: of_one(*each), batches, batch_size=_BATCH)
 
 
 def _kernel(program: Program) -> Any:
@@ -129,9 +136,7 @@ def _start(program: Program, key: Any, data: Data) -> Any:
     near = substitute(seed(program, key), substitute_fn=init_to_median(num_samples=15))
     sites = trace(near).get_trace(data)
     values = {
-        n: s["value"]
-        for n, s in sites.items()
-        if s["type"] == "sample" and not s["is_observed"]
+        n: s["value"] for n, s in sites.items() if s["type"] == "sample" and not s["is_observed"]
     }
     return unconstrain_fn(program, (data,), {}, values)
 
@@ -148,10 +153,10 @@ def _collect(state: Any) -> dict[str, Any]:
     }
 
 
-def _row_log_likelihood(program: Program, values: Any, data: Data) -> dict[str, Any]:
+def _row_log_likelihood(program: Program, key: Any, values: Any, data: Data) -> dict[str, Any]:
     from numpyro.handlers import seed, substitute, trace
 
-    sites = trace(seed(substitute(program, values), 0)).get_trace(data)
+    sites = trace(seed(substitute(program, values), key)).get_trace(data)
     named = {t.name: sites[t.name] for t in program.tables}
     return {n: s["fn"].log_prob(s["value"]) for n, s in named.items()}
 

@@ -7,7 +7,8 @@ that could be seen. Everything is done in logs, so no product can underflow and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,13 @@ import numpy as np
 from bayes_mesa.exchange import LN2
 
 #: Nodes of levin's rule over log rate.
-_LEVIN_NODES = 256
+_LEVIN_NODES = 192
 #: Below this power of time, time costs nothing that a double could see.
 _LEAST_POWER = 1e-13
 #: What is this many nats below the peak is cut off.
 _CUT = 40.0
 #: Nodes of the power family: over w, and of the two inner rules that give its density.
-_POWER_NODES, _BODY_NODES, _TAIL_NODES = 192, 48, 256
+_POWER_NODES, _BODY_NODES, _TAIL_NODES = 128, 48, 192
 #: Exponents nearer to 1 than this have the shape of the mixture at this one.
 _LEAST_EXCESS = 1e-7
 #: Least penalty (nats) of a structure's own steps that is told from none.
@@ -72,10 +73,10 @@ def log_fact_factor(
     added = uses[:, None] * jnp.asarray(fact_steps)
     if family == "linear":
         slope = pressure * LN2 / parameters["rate"]
-        return jnp.logaddexp(-cost, -slope * added).sum(-1)
+        return _log_either(cost, slope * added).sum(-1)
     if family == "levin":
         power = jnp.maximum(pressure * parameters["kappa"], _LEAST_POWER)
-        return jax.vmap(_levin, (None, 0, None, 0))(power, steps, cost, added)
+        return _levin_by_uses(power, steps, uses, cost, added)
     return jax.vmap(_power_from, (None, None, None, 0, None, 0))(
         pressure, parameters["rate"], parameters["exponent"], steps, cost, added
     )
@@ -95,8 +96,24 @@ def _right_reach(x: Any) -> Any:
     return jnp.where(x < 0.5, jnp.sqrt(2.0 * x) + x, 1.0 + x)
 
 
-def _levin(power: Any, time: Any, cost: Any, added: Any) -> Any:
-    """One structure under t^−a, a = ``power``: nodes at log rate = x − e^−x − log t_max.
+def _levin_by_uses(power: Any, times: Any, uses: Any, cost: Any, added: Any) -> Any:
+    """Structures that use their facts equally often share the products, which are the work."""
+    import jax
+    import jax.numpy as jnp
+
+    if isinstance(uses, jax.core.Tracer):
+        alone = jax.vmap(_levin, (None, 0, None, 0))
+        return alone(power, times[:, None], cost, added)[:, 0]
+    known = np.asarray(uses)
+    out = jnp.zeros(times.shape, added.dtype)
+    for value in np.unique(known):
+        members = np.flatnonzero(known == value)
+        out = out.at[members].set(_levin(power, times[members], cost, added[members[0]]))
+    return out
+
+
+def _levin(power: Any, times: Any, cost: Any, added: Any) -> Any:
+    """Structures (S,) under t^−a, a = ``power``: nodes at log rate = x − e^−x − log t_max.
 
     The map reaches down doubly exponentially, so that no a needs a clamp. Dividing by the same rule
     without facts takes out Γ(a) and what both sums have in common.
@@ -105,14 +122,43 @@ def _levin(power: Any, time: Any, cost: Any, added: Any) -> Any:
     from jax import lax
     from jax.scipy.special import logsumexp
 
-    longest = time + added.sum()
-    nodes = lax.stop_gradient(_levin_nodes(power, time, longest))
+    longest = times.max() + added.sum()
+    nodes = _levin_nodes(*lax.stop_gradient((power, times.min(), longest)))
     log_rate = nodes - jnp.exp(-nodes) - lax.stop_gradient(jnp.log(longest))
     rate = jnp.exp(log_rate)
-    log_weight = power * (log_rate + jnp.log(time / power)) - (rate * time - power)
+    times = times[:, None]
+    log_weight = power * (log_rate + jnp.log(times / power)) - (rate * times - power)
     log_weight = log_weight + jnp.log1p(jnp.exp(-nodes))
-    log_product = jnp.logaddexp(-cost, -rate[:, None] * added).sum(-1)
-    return logsumexp(log_weight + log_product) - logsumexp(log_weight)
+    log_product = _log_product(rate, cost, added)
+    return logsumexp(log_weight + log_product, axis=-1) - logsumexp(log_weight, axis=-1)
+
+
+def _log_either(x: Any, y: Any) -> Any:
+    """Log(e^−x + e^−y)."""
+    return _make_log_either()(x, y)
+
+
+@functools.cache
+def _make_log_either() -> Callable[[Any, Any], Any]:
+    """`_log_either`, made at its first use so that importing this module does not import JAX.
+
+    The derivative is given by hand: through abs and min it would be wrong where x = y, and
+    `jnp.logaddexp` takes longer.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    @jax.custom_jvp
+    def log_either(x: Any, y: Any) -> Any:
+        return jnp.log1p(jnp.exp(-jnp.abs(x - y))) - jnp.minimum(x, y)
+
+    @log_either.defjvp
+    def _(primals: Any, tangents: Any) -> Any:
+        first = jax.nn.sigmoid(primals[1] - primals[0])
+        slope = first * tangents[0] + (1.0 - first) * tangents[1]
+        return log_either(*primals), -slope
+
+    return log_either
 
 
 def _levin_nodes(power: Any, shortest: Any, longest: Any) -> Any:
@@ -150,11 +196,11 @@ def _power(exponent: Any, penalty: Any, cost: Any, step: Any) -> Any:
     omega = excess / alpha
     peak = penalty * omega
     slope = penalty / alpha
-    free = jnp.logaddexp(-cost, 0.0).sum()
-    gain = free - jnp.logaddexp(-cost, -slope * step).sum()
-    delta, log_width = lax.stop_gradient(_power_nodes(alpha, peak, gain))
+    free = jnp.log1p(jnp.exp(-cost)).sum()
+    frozen = lax.stop_gradient((alpha, peak, cost, step))
+    delta, log_width = _power_nodes(*frozen[:2], lax.stop_gradient(free) - _best(*frozen))
     log_e = jnp.log(peak) - delta
-    tilt = -peak * (_exp_excess(-delta) + _exp_excess(excess * delta) / excess)
+    tilt = _tilt(peak, excess, delta)
     log_density = jnp.where(
         log_e >= _LOG_HALF,
         log_e + _log_body(omega, jnp.maximum(log_e, _LOG_HALF)),
@@ -162,9 +208,27 @@ def _power(exponent: Any, penalty: Any, cost: Any, step: Any) -> Any:
         + _log_tail(alpha, omega, jnp.minimum(log_e, _LOG_HALF)),
     )
     log_weight = log_density + tilt + log_width
-    rate = slope * jnp.exp(excess * delta)
-    log_product = jnp.logaddexp(-cost, -rate[:, None] * step).sum(-1)
+    log_product = _log_product(slope * jnp.exp(excess * delta), cost, step)
     return logsumexp(log_weight + log_product) - logsumexp(log_weight)
+
+
+def _log_product(rate: Any, cost: Any, step: Any) -> Any:
+    return _log_either(cost, rate[:, None] * step).sum(-1)
+
+
+def _tilt(peak: Any, excess: Any, delta: Any) -> Any:
+    """What the exponent e' + lambda t_s has gained on its least value, negated."""
+    return -peak * (_exp_excess(-delta) + _exp_excess(excess * delta) / excess)
+
+
+def _best(alpha: Any, peak: Any, cost: Any, step: Any) -> Any:
+    """Largest log integrand on a ladder from the peak to the left, to see how far to go there."""
+    import jax.numpy as jnp
+
+    excess = alpha - 1.0
+    delta = -1.4 * jnp.arange(24.0)
+    rate = peak / excess * jnp.exp(excess * delta)
+    return (_tilt(peak, excess, delta) + _log_product(rate, cost, step)).max()
 
 
 def _exp_excess(x: Any) -> Any:
@@ -173,7 +237,7 @@ def _exp_excess(x: Any) -> Any:
 
     small = jnp.abs(x) < 0.25
     near = jnp.where(small, x, 0.0)
-    series = 1.0
+    series = jnp.ones_like(near)
     for k in range(12, 2, -1):
         series = 1.0 + series * near / k
     return jnp.where(small, 0.5 * near * near * series, jnp.expm1(x) - x)
@@ -246,9 +310,8 @@ def _zolotarev(u: Any, omega: Any) -> Any:
     low, high = jnp.where(near, u, 1.0), jnp.where(near, 2.0, u)
     geometric = jnp.cumsum(rho ** np.arange(61))[2::2]
     coefficients = _sine_series() * (geometric - omega ** (2 * np.arange(1, 31)))
-    series = jnp.zeros_like(u)
-    for k in range(29, -1, -1):
-        series = (series + coefficients[k]) * low * low
+    powers = jnp.cumprod(jnp.broadcast_to((low * low)[..., None], (*u.shape, 30)), axis=-1)
+    series = powers @ coefficients
     shift = omega * high
     rest = -2.0 * jnp.sin(0.5 * shift) ** 2 - jnp.sin(shift) * jnp.cos(high) / jnp.sin(high)
     beyond = (
@@ -291,10 +354,19 @@ def _log_body(omega: Any, log_e: Any) -> Any:
     from jax import lax
 
     e = jnp.exp(log_e)
-    u, width, half_first = lax.stop_gradient(_body_nodes(omega, e.min(), e.max()))
+    u, width, half_first = _body_nodes(*lax.stop_gradient((omega, e.min(), e.max())))
     phi = _zolotarev(u, omega)
     terms = jnp.exp(phi - e[:, None] * jnp.expm1(phi)) @ width
     return jnp.log((half_first + terms) / np.pi)
+
+
+def _tail_end(alpha: Any, omega: Any, w: Any) -> Any:
+    """How far down the grid of `_log_tail` must reach for the largest w."""
+    import jax.numpy as jnp
+
+    near_one = jnp.log(jnp.maximum(1.0, w - jnp.log(omega)))
+    far = (alpha - 1.0) * w / alpha - jnp.log(jnp.sin(np.pi * omega) / np.pi)
+    return -40.0 / (alpha + 1.0) - jnp.maximum(near_one, far)
 
 
 def _log_tail(alpha: Any, omega: Any, log_e: Any) -> Any:
@@ -304,11 +376,7 @@ def _log_tail(alpha: Any, omega: Any, log_e: Any) -> Any:
 
     w = jnp.log(omega) + jnp.log1p(-omega) / (alpha - 1.0) - log_e
     sine = jnp.sin(np.pi * omega)
-    farthest = jnp.maximum(
-        jnp.log(jnp.maximum(1.0, w.max() - jnp.log(omega))),
-        (alpha - 1.0) * w.max() / alpha - jnp.log(sine / np.pi),
-    )
-    low = lax.stop_gradient(-40.0 / (alpha + 1.0) - farthest)
+    low = _tail_end(*lax.stop_gradient((alpha, omega, w.max())))
     h = (3.4 - low) / _TAIL_NODES
     s = 3.4 - h * jnp.arange(_TAIL_NODES)
     log_x = alpha * (s + jnp.log(np.pi / sine))

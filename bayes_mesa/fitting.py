@@ -10,7 +10,12 @@ import numpy as np
 from bayes_mesa.family_fit import Arrays, FamilyFit, Settings
 from bayes_mesa.inference import Data, Program, evidence_tables, touched
 from bayes_mesa.likelihood import latent_sites, log_likelihood, predict
-from bayes_mesa.marginal_likelihood import LogMarginalLikelihood, bridge_sampling
+from bayes_mesa.marginal_likelihood import (
+    LogMarginalLikelihood,
+    agreed,
+    bridge_sampling,
+    prior_mean,
+)
 from bayes_mesa.model import EvidenceTable, Family, Model
 from bayes_mesa.prior_density import log_prior
 from bayes_mesa.prior_draws import draw_prior
@@ -24,6 +29,9 @@ if TYPE_CHECKING:
     from bayes_mesa.nuts import NutsDraws
 
 Progress = Callable[[str, int, int], None]
+
+#: Prior draws for the second estimate of a marginal likelihood; facts make each one dearer.
+_PRIOR_DRAWS, _PRIOR_DRAWS_WITH_FACTS = 100_000, 8_000
 
 
 class Interrupted(KeyboardInterrupt):
@@ -125,7 +133,7 @@ def _fit_evidence(
     family = prior.family
     program = Program(model, family, tuple(tables), touched(model, family, tables))
     data: Data = {t.name: t.numbers() for t in tables}
-    nuts_stream, prior_stream, bridge_stream, predict_stream = stream.spawn(4)
+    nuts_stream, prior_stream, marginal_stream, predict_stream = stream.spawn(4)
     moved: NutsDraws | None = None
     if latent_sites(program, data):
         moved = _run_nuts(program, data, settings, nuts_stream, progress)
@@ -134,7 +142,7 @@ def _fit_evidence(
     untouched = [s for s in found if s.name not in program.sampled]
     values = _prior_values(model, untouched, settings, prior_stream)
     values |= {s.name: latent[s.name] for s in found if s.name in latent}
-    rows = log_likelihood(program, data, latent, settings.shape)
+    rows = log_likelihood(program, data, latent, settings.shape, 0)
     # Sites that an evidence kind adds of its own (groups, noise) are stored beside theta.
     added = {n: x for n, x in latent.items() if n not in values}
     seeds = predict_stream.generate_state(2)
@@ -144,7 +152,7 @@ def _fit_evidence(
         values,
         _posterior(model, family, values) | added,
         log_prior(model, found, values),
-        _marginal(moved, rows, bridge_stream),
+        _marginal(program, data, moved, rows, settings, marginal_stream),
         dict(moved.stats) if moved else {},
         rows,
         predict(program, data, latent, settings.shape, int(seeds[0])),
@@ -173,12 +181,37 @@ def _run_nuts(
 
 
 def _marginal(
-    moved: NutsDraws | None, rows: Mapping[str, np.ndarray], stream: np.random.SeedSequence
+    program: Program,
+    data: Data,
+    moved: NutsDraws | None,
+    rows: Mapping[str, np.ndarray],
+    settings: Settings,
+    stream: np.random.SeedSequence,
 ) -> LogMarginalLikelihood:
     if moved is None:  # nothing uncertain is informed: the likelihood is one number
         return LogMarginalLikelihood(sum(float(x[0, 0].sum()) for x in rows.values()), 0.0)
-    rng = np.random.Generator(np.random.PCG64(stream))
-    return bridge_sampling(moved.unconstrained, moved.log_density, rng)
+    bridge_stream, prior_stream = stream.spawn(2)
+    rng = np.random.Generator(np.random.PCG64(bridge_stream))
+    bridge = bridge_sampling(moved.unconstrained, moved.log_density, rng)
+    return agreed(bridge, prior_mean(_under_prior(program, data, settings, prior_stream)))
+
+
+def _under_prior(
+    program: Program, data: Data, settings: Settings, stream: np.random.SeedSequence
+) -> np.ndarray:
+    """Log likelihood of all the evidence at independent prior draws, (n,)."""
+    model = program.model
+    sampled = [s for s in slots(model, program.family) if s.name in program.sampled]
+    chains, draws = settings.shape
+    wanted = _PRIOR_DRAWS_WITH_FACTS if len(model.facts) else _PRIOR_DRAWS
+    totals = []
+    # In rounds of the posterior's own shape: the compiled likelihood serves again.
+    for child in stream.spawn(max(1, round(wanted / (chains * draws)))):
+        values = _prior_values(model, sampled, settings, child)
+        seed = int(child.generate_state(1)[0])
+        found = log_likelihood(program, data, values, settings.shape, seed)
+        totals.append(sum(x.sum(axis=-1).ravel() for x in found.values()))
+    return np.concatenate(totals)
 
 
 def _prior_values(

@@ -25,16 +25,20 @@ def latent_sites(program: Program, data: Data) -> tuple[str, ...]:
 
 
 def log_likelihood(
-    program: Program, data: Data, values: Mapping[str, np.ndarray], shape: tuple[int, int]
+    program: Program,
+    data: Data,
+    values: Mapping[str, np.ndarray],
+    shape: tuple[int, int],
+    seed: int,
 ) -> Arrays:
     """Log likelihood of every row, natural log, table name → (chains, draws, rows).
 
-    ``values`` holds all latent sites, (chains, draws, ...).
+    ``values`` holds latent sites, (chains, draws, ...); those it lacks are drawn from their prior.
     """
     import jax
 
     with jax.enable_x64(True):
-        found = compiled(program, data).log_likelihood(_places(shape), _flat(values), data)
+        found = compiled(program, data).log_likelihood(_keys(seed, shape), _flat(values), data)
         return _shaped(found, shape)
 
 
@@ -45,15 +49,11 @@ def predict(
     shape: tuple[int, int],
     seed: int,
 ) -> Arrays:
-    """Replicated evidence, table name → (chains, draws, rows).
-
-    Sites missing in ``values`` are drawn from their prior.
-    """
+    """Replicated evidence, table name → (chains, draws, rows); ``values`` as for the likelihood."""
     import jax
 
     with jax.enable_x64(True):
-        keys = jax.random.split(jax.random.PRNGKey(seed), shape[0] * shape[1])
-        found = compiled(program, data).row_parameters(keys, _flat(values), data)
+        found = compiled(program, data).row_parameters(_keys(seed, shape), _flat(values), data)
         parameters = jax.tree.map(np.asarray, found)
     rng = np.random.default_rng(seed)
     drawn = {}
@@ -63,8 +63,10 @@ def predict(
     return _shaped(drawn, shape)
 
 
-def _places(shape: tuple[int, int]) -> np.ndarray:
-    return np.arange(shape[0] * shape[1])
+def _keys(seed: int, shape: tuple[int, int]) -> Any:
+    import jax
+
+    return jax.random.split(jax.random.PRNGKey(seed), shape[0] * shape[1])
 
 
 def _flat(values: Mapping[str, np.ndarray]) -> Arrays:

@@ -1,8 +1,10 @@
-"""Log marginal likelihood of one family by bridge sampling, with its error.
+"""Log marginal likelihood of one family, estimated twice over, with its error.
 
-Meng & Wong (1996), *Simulating ratios of normalizing constants via a simple identity*; error as in
-Frühwirth-Schnatter (2004), *Estimating marginal likelihoods for mixture and Markov switching models
-using bridge sampling techniques*.
+Bridge sampling from the posterior: Meng & Wong (1996), *Simulating ratios of normalizing constants
+via a simple identity*; error as in Frühwirth-Schnatter (2004), *Estimating marginal likelihoods for
+mixture and Markov switching models using bridge sampling techniques*. And the plain mean of the
+likelihood over prior draws. Bridge sampling is the sharper one where the evidence says much, the
+prior mean where the posterior is hard to explore; the two check one another.
 """
 
 from __future__ import annotations
@@ -14,15 +16,19 @@ import numpy as np
 
 _TOLERANCE = 1e-10
 _ITERATIONS = 1000
+#: Effective prior draws below which their mean's error is not believed.
+_LEAST_EFFECTIVE = 50.0
+#: Standard errors by which the two estimates may differ.
+_APART = 4.0
 
 
 @dataclass(frozen=True)
 class LogMarginalLikelihood:
-    """log p(D | F) in nats and its standard error; sound only where ``converged``."""
+    """log p(D | F) in nats and its standard error, to be trusted where ``sound``."""
 
     value: float
     error: float
-    converged: bool = True
+    sound: bool = True
 
 
 def bridge_sampling(
@@ -54,7 +60,36 @@ def bridge_sampling(
     # Each half fits once and counts once, so the two are not independent: no gain of 1/sqrt(2).
     error = float(np.sqrt(np.mean([e.error**2 for e in estimates])))
     spread = abs(estimates[0].value - estimates[1].value) / 2.0
-    return LogMarginalLikelihood(value, max(error, spread), all(e.converged for e in estimates))
+    return LogMarginalLikelihood(value, max(error, spread), all(e.sound for e in estimates))
+
+
+def prior_mean(log_likelihood: np.ndarray) -> LogMarginalLikelihood:
+    """Log of the mean likelihood over independent prior draws, (n,); error by the delta method.
+
+    Unsound where fewer than `_LEAST_EFFECTIVE` draws carry the mean: its error is then a guess.
+    """
+    from scipy.special import logsumexp
+
+    count = len(log_likelihood)
+    total = float(logsumexp(log_likelihood))
+    if not np.isfinite(total):
+        return LogMarginalLikelihood(-np.inf, np.inf, sound=False)
+    share = np.exp(log_likelihood - total)
+    effective = 1.0 / float((share**2).sum())
+    error = float(np.sqrt(max(1.0 / effective - 1.0 / count, 0.0)))
+    return LogMarginalLikelihood(total - float(np.log(count)), error, effective >= _LEAST_EFFECTIVE)
+
+
+def agreed(bridge: LogMarginalLikelihood, prior: LogMarginalLikelihood) -> LogMarginalLikelihood:
+    """The estimate with the smaller error; unsound where the two contradict one another."""
+    if not prior.sound:
+        return bridge
+    best = min((bridge, prior), key=lambda e: (not e.sound, e.error))
+    apart = abs(bridge.value - prior.value)
+    # A difference beyond the stated errors is itself the better measure of the error.
+    if best is bridge and apart > _APART * float(np.hypot(bridge.error, prior.error)):
+        return LogMarginalLikelihood(bridge.value, apart, sound=False)
+    return best
 
 
 def family_probabilities(

@@ -102,9 +102,7 @@ def run_nuts(
     return _gather(functions, data, [f.result() for f in futures])
 
 
-def _initial(
-    functions: Compiled, program: Program, num_warmup: int, key: Any, data: Data
-) -> Any:
+def _initial(functions: Compiled, program: Program, num_warmup: int, key: Any, data: Data) -> Any:
     import jax
 
     start_key, chain_key = jax.random.split(key)

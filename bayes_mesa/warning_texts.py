@@ -71,7 +71,7 @@ def _family_warnings(model: Model, fit: FamilyFit) -> list[str]:
             f"{name}: the sum over store-or-derive choices is only certain to {error:.2g} nats in "
             "the worst draw."
         )
-    if not fit.marginal.converged or fit.marginal.error > _UNSURE_NATS:
+    if not fit.marginal.sound or fit.marginal.error > _UNSURE_NATS:
         found.append(
             f"{name}: the log marginal likelihood is uncertain by {fit.marginal.error:.2g} nats; "
             "take more draws before trusting the family probabilities."

@@ -8,15 +8,14 @@
 # The caller owns every array; nothing is allocated inside the loops and the GIL is released.
 # The slow twin is tests/reference/fact_sums.py: the same operations in the same order.
 
-import numpy as np
-
 from libc.math cimport INFINITY, fabs, fmax, fmin, exp, ldexp, log, log1p
 
 from fact_terms cimport (
-    LN2, add, fact_costs, joint_peak, joint_sum, log_all_free, scale_steps, time_exponent, weight_sum,
+    LN2, add, fact_costs, joint_peak, joint_sum, log_all_free, scale_steps, time_exponent,
+    weight_sum,
 )
 from levin_rows cimport (
-    LEAST_POWER, Grid, grid_room, grid_rows, levin_grid, levin_log_weights, levin_products,
+    LEAST_POWER, Grid, grid_rows, levin_grid, levin_log_weights, levin_products,
 )
 
 from power_rows cimport (
@@ -95,7 +94,7 @@ def levin_rows_needed(
                     pressure[i] * kappa[i], &t[i, 0], &group[0], t.shape[1], g, group_uses[g],
                     &steps[i, 0], n, &step[0], &exponent, &spread,
                 )
-                most = max(most, grid_room(&grid))
+                most = max(most, grid_rows(&grid))
     return most
 
 
@@ -136,7 +135,7 @@ def levin_factors(
                             error[i, s] = 4.0 * EPS * (n + fabs(free))
                     continue
                 count = grid_rows(&grid)
-                free = levin_products(&grid, &cost[0], &step[0], n, rate, total, product)
+                free = levin_products(&grid, &cost[0], &step[0], n, rate, total, product, weight)
                 for s in range(out.shape[1]):
                     if group[s] != g:
                         continue

@@ -60,7 +60,7 @@ cdef struct Window:
     double start         # eta of node 0
     double left          # range of delta = w - w*
     double right
-    double size          # sum of |terms|, for the estimate of rounding
+    double size          # what the facts take off the largest sum, for the estimate of rounding
     bint far             # root so large that nodes are counted from it
 
 # Shape of w(eta), and steps of the two inner rules: the weights sum to 1 within 1e-14 with these.
@@ -143,7 +143,6 @@ cdef inline Window power_window(double alpha, double penalty, const double* cost
     window.start = -window.root if window.far else fmin(0.0, -log(expm1(BEND * window.root)) / BEND)
     free = log_product(0.0, cost, step, n)
     best = log_product(window.slope, cost, step, n)
-    window.size = free - best
     k = 1
     while free - best > 100.0:
         delta = -1.4 * k
@@ -152,6 +151,7 @@ cdef inline Window power_window(double alpha, double penalty, const double* cost
         rate = window.slope * exp(window.excess * delta)
         best = fmax(best, tilt(&window, delta) + log_product(rate, cost, step, n))
         k += 1
+    window.size = free - best
     window.left = -left_reach((45.0 + free - best) / window.peak)
     window.right = fmin(
         right_reach(45.0 / window.peak),
@@ -180,7 +180,7 @@ cdef inline double power_node(const Window* window, Py_ssize_t k, double* delta)
         delta[0] = 2.0 * (BEND * xi + log(BEND) + log(window.root))
         ratio = BEND
     else:
-        root = log1p(exp(-BEND * xi)) / BEND
+        root = -xi if BEND * xi < -40.0 else log1p(exp(-BEND * xi)) / BEND
         delta[0] = -2.0 * (log(root) - log(window.root))
         ratio = 1.0 / ((1.0 + exp(BEND * xi)) * root)
     return 2.0 * window.h * ratio * slope
@@ -254,7 +254,7 @@ cdef inline int body_rule(double omega, double least, double most, double* squar
     cdef double series[30]
     cdef double zero = 1.0 / sqrt(most), u = 0.0, step, zeta, target, value, slope = 0.0, new
     cdef int count = <int>fmin(BODY_ROWS - 1, asinh(6.3 / (sqrt(least) * zero)) / BODY_STEP + 1.0)
-    cdef int i, again
+    cdef int i, _again
     zolotarev_series(omega, series)
     step = zero * sqrt(2.0 / (1.0 - omega)) * BODY_STEP
     square[0] = 0.0
@@ -263,7 +263,7 @@ cdef inline int body_rule(double omega, double least, double most, double* squar
         zeta = zero * sinh(i * BODY_STEP)
         target = log1p(zeta * zeta)
         u = u + step if u + step < PI else 0.5 * (u + PI)
-        for again in range(40):
+        for _again in range(40):
             value = zolotarev(u, omega, series, &slope)
             new = u - (value - target) / slope
             if new >= PI:

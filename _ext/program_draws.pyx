@@ -12,8 +12,6 @@
 # ceil(n/4) words for the facts, lowest 16 bits first, then one word per tie in the order of the
 # facts. The slow twin is tests/reference/program_draws.py.
 
-import numpy as np
-
 from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.math cimport exp, ldexp
 from libc.stdint cimport UINT64_MAX, int64_t, uint8_t, uint16_t, uint64_t
@@ -71,7 +69,9 @@ cdef inline Py_ssize_t levin_rows(double a, double t, double uses, const double*
         work.total[0] = 1.0
         return 1
     grid = levin_grid(a, scaled, scaled + spread)
-    levin_products(&grid, work.cost, work.step, n, work.rate, work.total, work.product)
+    levin_products(
+        &grid, work.cost, work.step, n, work.rate, work.total, work.product, work.weight
+    )
     levin_log_weights(&grid, scaled, work.rate, work.weight)
     return shares(grid_rows(&grid), work)
 
@@ -233,14 +233,16 @@ def fill_thresholds(
     const double[::1] rate, double[:, ::1] facts, double[:, ::1] rows, double[::1] rule,
     uint16_t[:, ::1] top, uint64_t[:, ::1] threshold
 ):
-    """Fill the thresholds (rows, n) for the structure that `fill_shares` has just left in `facts`."""
+    """Fill the thresholds (rows, n) of the structure that `fill_shares` has left in `facts`."""
     cdef Work work = split(facts, rows, rule)
     cdef Py_ssize_t k
     for k in range(rate.shape[0]):
         row_thresholds(rate[k], &work, facts.shape[1], &top[k, 0], &threshold[k, 0])
 
 
-def fill_cumulative(const double[::1] share, uint64_t[::1] cumulative, int64_t[::1] guide, int bits):
+def fill_cumulative(
+    const double[::1] share, uint64_t[::1] cumulative, int64_t[::1] guide, int bits
+):
     """Cumulative shares in units of 2^-64, and for every top `bits` bits the row to begin at."""
     cdef Py_ssize_t k, b
     cdef double whole = 0.0, reached = 0.0, scaled

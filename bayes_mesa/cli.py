@@ -244,7 +244,7 @@ def programs(
 ) -> None:
     """Draw whole programs: structure, and store or derive for every fact."""
     model, tree = _model_and_draws(source, draws, chains, seed)
-    from bayes_mesa.programs import sample_programs
+    from bayes_mesa.programs import programs_only, sample_programs
     from bayes_mesa.store import save_posterior
 
     drawn = sample_programs(
@@ -256,7 +256,7 @@ def programs(
         num_chains=chains,
         threads=threads,
     )
-    save_posterior(drawn, out)
+    save_posterior(programs_only(drawn), out)
     _print(f"{_program_shares(drawn)}\n\n{out}")
 
 

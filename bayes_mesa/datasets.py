@@ -78,7 +78,9 @@ def dataset(
     for name, array in arrays.items():
         if 0 in array.shape[2:]:
             continue
-        trailing = named.get(name, [f"{name}_dim_{k}" for k in range(array.ndim - 2)])
+        trailing = named.get(name, ())
+        if len(trailing) != array.ndim - 2:  # a kind's own site, or a log prior summed over facts
+            trailing = [f"{name}_dim_{k}" for k in range(array.ndim - 2)]
         attrs = {"units": UNITS[name]} if name in UNITS else {}
         variables[name] = (("chain", "draw", *trailing), array, attrs)
         used |= {d: known[d] for d in trailing if d in known}

@@ -231,5 +231,9 @@ def _posterior(model: Model, family: Family, values: Mapping[str, np.ndarray]) -
     theta = assemble(model, values, family, np)
     shape = theta["pressure"].shape
     flat = {name: x.reshape(shape[0] * shape[1], *x.shape[2:]) for name, x in theta.items()}
+    if not any(s.uncertain for s in slots(model, family)):
+        # Every draw is the same: one verdict serves them all.
+        found = verdicts(model, family, {name: x[:1] for name, x in flat.items()})
+        return theta | {n: np.broadcast_to(x[0], (*shape, *x.shape[1:])) for n, x in found.items()}
     found = verdicts(model, family, flat)
     return theta | {name: x.reshape(*shape, *x.shape[1:]) for name, x in found.items()}

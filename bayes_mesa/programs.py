@@ -97,6 +97,16 @@ def sample_programs(
     return _with_programs(model, post, arrays, seed)
 
 
+def programs_only(tree: xr.DataTree) -> xr.DataTree:
+    """The groups about programs, without the draws of theta, which have a file of their own."""
+    import xarray as xr
+
+    kept = ("programs", "programs_stats", "constant_data")
+    found = xr.DataTree.from_dict({n: tree[n].to_dataset() for n in kept})
+    found.attrs = tree.attrs
+    return found
+
+
 def _check(model: Model, post: Any, method: str) -> None:
     if method not in METHODS:
         raise InputError(f"method must be one of {', '.join(METHODS)}, found {method!r}")

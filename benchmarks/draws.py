@@ -23,7 +23,7 @@ import numpy as np
 from bayes_mesa.exchange import LN2
 from bayes_mesa.fact_sums import draw_programs, log_fact_factor
 from benchmarks.peer import Peer
-from benchmarks.timing import Row, agree, by_turns, effective, timed
+from benchmarks.timing import Row, agree, busy, by_turns, effective
 
 FACTS = 50
 KAPPA = 1.3
@@ -36,10 +36,10 @@ FACT_BITS = (0.0, 1.0)
 FACT_STEPS = (6.0, 1.5)
 STRUCTURE_SD = 0.3
 
-FIXED_DRAWS = 1_000_000
-FIXED_SWEEPS = 20_000
+#: Programs in one call, as `sample_programs` asks for them, and calls.
+FIXED_DRAWS, FIXED_CALLS = 200_000, 10
+FIXED_SWEEPS = 10_000
 VARYING_DRAWS = 10_000
-VARYING_SWEEPS = 1_500
 CHAINS = 4
 
 
@@ -91,21 +91,25 @@ def fixed_arguments() -> dict[str, Any]:
 
 def rows() -> list[Row]:
     """Exact draws against the peer, at fixed costs and with new costs for every program."""
-    fixed = by_turns(ours_fixed(), fixed_peer := peer_fixed(), 5)
-    varying = by_turns(ours_varying, peer_varying(), 3)
-    bound = by_turns(ours_varying, fixed_peer, 3)
-    ours, peer = varying["effective draws"]
-    unit = "effective draws of total bits / s"
-    return [
-        Row("draws, fixed costs (DiscreteHMCGibbs)", unit, *fixed["effective draws"], 1000.0),
-        Row("draws, new costs (a): peer's joint, without Z", unit, ours, peer, 10.0),
-        Row(
-            "draws, new costs (b): peer as if 1 sweep forgot all",
-            "programs / s",
-            bound["sweeps"][0],
-            bound["sweeps"][1],
-        ),
+    ours = ours_fixed()
+    plain, modified = peer_fixed(modified=False), peer_fixed(modified=True)
+    found = [
+        _row("draws, fixed costs: DiscreteHMCGibbs as it comes", by_turns(ours, plain, 4), 1000.0),
+        _row("draws, fixed costs: its modified=True", by_turns(ours, modified, 4), 1000.0),
     ]
+    same = by_turns(ours_varying, peer_varying(with_z=True, sweeps=150, warmup=100), 2)
+    other = by_turns(ours_varying, peer_varying(with_z=False, sweeps=1500, warmup=500), 3)
+    found.append(_row("draws, new costs: DiscreteHMCGibbs, same target", same, 10.0))
+    found.append(_row("draws, new costs (a): it leaves out Z, another target", other))
+    mine, its = by_turns(ours_varying, plain, 3)["sweeps"]
+    what = "draws, new costs (b): its sweeps, one for each theta"
+    found.append(Row(what, "programs / s", mine, its))
+    return found
+
+
+def _row(what: str, rates: Mapping[str, Any], target: float | None = None) -> Row:
+    ours, peer = rates["effective draws"]
+    return Row(what, "effective draws / s", ours, peer, target)
 
 
 def ours_fixed() -> Callable[[int], Mapping[str, float]]:
@@ -115,18 +119,23 @@ def ours_fixed() -> Callable[[int], Mapping[str, float]]:
 
     def run(seed: int) -> dict[str, float]:
         bit_generator = np.random.PCG64(seed)
-        (_, stored), wall = timed(
-            lambda: draw_programs(bit_generator, **arguments, num_draws=FIXED_DRAWS)
-        )
-        # The total is the same product for both sides and left out of both times.
-        kept = effective((stored[:200_000] @ bits).reshape(CHAINS, -1)) / 200_000
-        return {"effective draws": kept * FIXED_DRAWS / wall, "sweeps": FIXED_DRAWS / wall}
+
+        def draw() -> np.ndarray:
+            for _ in range(FIXED_CALLS):
+                _, stored = draw_programs(bit_generator, **arguments, num_draws=FIXED_DRAWS)
+            return stored
+
+        stored, seconds = busy(draw)
+        # The totals are the same product for both sides, and left out of both times.
+        kept = effective((stored @ bits).reshape(CHAINS, -1)) / FIXED_DRAWS
+        rate = FIXED_CALLS * FIXED_DRAWS / seconds
+        return {"effective draws": kept * rate, "sweeps": rate}
 
     return run
 
 
-def peer_fixed() -> Callable[[int], Mapping[str, float]]:
-    """DiscreteHMCGibbs at the same theta; modified Gibbs, one leapfrog step for the dummy site."""
+def peer_fixed(*, modified: bool) -> Callable[[int], Mapping[str, float]]:
+    """DiscreteHMCGibbs at the same theta; one leapfrog step for the dummy site."""
     costs = Costs.drawn(np.random.default_rng(1), 1)
     bits, steps = costs.bits[0], costs.steps[0]
     fact_bits, fact_steps = costs.fact_bits[0], costs.fact_steps[0]
@@ -146,32 +155,36 @@ def peer_fixed() -> Callable[[int], Mapping[str, float]]:
 
     inner = HMC(model, step_size=1.0, num_steps=1, trajectory_length=None,
                 adapt_step_size=False, adapt_mass_matrix=False)  # fmt: skip
-    kernel = DiscreteHMCGibbs(inner, modified=True)
+    kernel = DiscreteHMCGibbs(inner, modified=modified)
     peer = Peer(kernel, collect, num_warmup=0, num_samples=FIXED_SWEEPS)
     _, stored = draw_programs(np.random.PCG64(9), **fixed_arguments(), num_draws=100_000)
-    agree((stored @ fact_bits)[None], peer.run(99)["total"][:, 1000:], "draws at fixed costs")
+    agree((stored @ fact_bits)[None], peer.first["total"][:, 1000:], "draws at fixed costs")
     return _rates(peer, FIXED_SWEEPS)
 
 
 def ours_varying(seed: int) -> dict[str, float]:
     """Costs from the prior, all masses, one program each."""
-    bit_generator = np.random.PCG64(seed)
-    rng = np.random.Generator(bit_generator)
+    total, seconds = ours_totals(np.random.PCG64(seed))
+    return {"effective draws": effective(total) / seconds, "sweeps": total.size / seconds}
+
+
+def ours_totals(bit_generator: np.random.PCG64) -> tuple[np.ndarray, float]:
+    """Total bits of one program for each of many costs, as chains; and the seconds it took."""
 
     def draw() -> tuple[Costs, np.ndarray]:
-        costs = Costs.drawn(rng, VARYING_DRAWS)
+        costs = Costs.drawn(np.random.Generator(bit_generator), VARYING_DRAWS)
         arguments = {"family": "levin", "mass": costs.masses(), **costs.exchange()}
         return costs, draw_programs(bit_generator, **arguments)[1]
 
-    (costs, stored), wall = timed(draw)
-    total = (stored * costs.fact_bits).sum(axis=1).reshape(CHAINS, -1)
-    return {"effective draws": effective(total) / wall, "sweeps": VARYING_DRAWS / wall}
+    (costs, stored), seconds = busy(draw)
+    return (stored * costs.fact_bits).sum(axis=1).reshape(CHAINS, -1), seconds
 
 
-def peer_varying() -> Callable[[int], Mapping[str, float]]:
+def peer_varying(*, with_z: bool, sweeps: int, warmup: int) -> Callable[[int], Mapping[str, float]]:
     """DiscreteHMCGibbs over 106 costs and the program."""
 
     def model() -> None:
+        import jax
         import jax.numpy as jnp
         import numpyro
         import numpyro.distributions as dist
@@ -187,6 +200,8 @@ def peer_varying() -> Callable[[int], Mapping[str, float]]:
         fact_steps = cost("fact_steps", *FACT_STEPS, FACTS)
         s, z = _program_sites()
         numpyro.factor("weight", _log_weight(bits, steps, fact_bits, fact_steps, s, z))
+        if with_z:
+            numpyro.factor("1/Z", -jax.jit(_log_z)(bits, steps, fact_bits, fact_steps))
 
     def collect(sites: Mapping[str, Any]) -> Mapping[str, Any]:
         import jax.numpy as jnp
@@ -197,16 +212,18 @@ def peer_varying() -> Callable[[int], Mapping[str, float]]:
     from numpyro.infer import NUTS, DiscreteHMCGibbs
 
     kernel = DiscreteHMCGibbs(NUTS(model), modified=True)
-    peer = Peer(kernel, collect, num_warmup=500, num_samples=VARYING_SWEEPS)
-    # Warm-up is given to the peer for nothing here, as to a chain that runs for very long.
-    return _rates(peer, 500 + VARYING_SWEEPS, VARYING_SWEEPS)
+    peer = Peer(kernel, collect, num_warmup=warmup, num_samples=sweeps)
+    if with_z:
+        agree(ours_totals(np.random.PCG64(9))[0], peer.first["total"], "draws with new costs")
+    # Warm-up is not counted against the peer here, as of a chain that runs for very long.
+    return _rates(peer, warmup + sweeps, sweeps)
 
 
 def _rates(
     peer: Peer, sweeps: int, kept: int | None = None
 ) -> Callable[[int], Mapping[str, float]]:
     def run(seed: int) -> dict[str, float]:
-        draws, wall = timed(lambda: peer.run(seed))
+        draws, wall = busy(lambda: peer.run(seed))
         wall *= (kept or sweeps) / sweeps
         return {
             "effective draws": effective(draws["total"]) / wall,
@@ -224,6 +241,20 @@ def _program_sites() -> tuple[Any, Any]:
     with numpyro.plate("fact", FACTS):
         stored = numpyro.sample("stored", dist.Bernoulli(0.5))
     return structure, stored
+
+
+def _log_z(bits: Any, steps: Any, fact_bits: Any, fact_steps: Any) -> Any:
+    """Our own sum over all programs, which the peer has no way to make."""
+    import jax.numpy as jnp
+    from jax.scipy.special import logsumexp
+
+    from bayes_mesa.fact_sums_jax import log_fact_factor
+
+    factor = log_fact_factor(
+        "levin", pressure=1.0, parameters={"kappa": KAPPA}, steps=steps, uses=USES,
+        fact_bits=fact_bits, fact_steps=fact_steps,
+    )  # fmt: skip
+    return logsumexp(-LN2 * bits - KAPPA * jnp.log(steps) + factor)
 
 
 def _log_weight(bits: Any, steps: Any, fact_bits: Any, fact_steps: Any, s: Any, z: Any) -> Any:

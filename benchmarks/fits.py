@@ -1,17 +1,17 @@
 """The fit with evidence, against DiscreteHMCGibbs on the same target with programs left explicit.
 
-A small model, so that the peer can be given Z at all: three structures, six facts, levin, every
-cost uncertain. We sum programs out; the peer samples them, with Z(theta) by listing all 3 x 2^6
-programs in one vectorised expression.
+Three structures, levin, every cost uncertain. We sum programs out; the peer samples them. Its
+target needs Z(theta) all the same: with six facts it lists all 3 x 2^6 programs in one vectorised
+expression; with fifty it is given our own sum.
 
 * ``choice``: p(theta | D) w(program | theta) / Z(theta), one program. The likelihood does not read
   the program, and the peer samples it jointly, as it must to know whether it is deceptive.
 * ``selection``: every one of the 24 trained networks has a program of its own, with its structure
   observed and its facts latent; one more program says whether the next one would be deceptive.
 
-Both sides: 4 chains in threads, the same warm-up and draws, warm-up within the time, double
-precision, all compiled before the clock. Ours is the whole of `bayes_mesa.fit`, marginal likelihood
-and predictive draws included.
+Both sides: 4 chains in threads, warm-up within the time and as long as the draws, double precision,
+all compiled before the clock. Ours is the whole of `bayes_mesa.fit`, marginal likelihood and
+predictive draws included.
 """
 
 from __future__ import annotations
@@ -28,8 +28,15 @@ from bayes_mesa.exchange import LN2
 from benchmarks.peer import Peer
 from benchmarks.timing import Row, agree, by_turns, effective, timed
 
-WARMUP, SAMPLES, CHAINS, REPEATS = 1000, 1000, 4, 3
-FACTS = 6
+CHAINS = 4
+#: (kind, facts, our iterations of warm-up and again of draws, the peer's, repeats, target)
+CASES = (
+    ("choice", 6, 1000, 1000, 3, 10.0),
+    ("choice", 50, 1000, 150, 2, 10.0),
+    ("selection", 6, 300, 300, 2, 3.0),
+)
+#: As many facts as the peer can list.
+LISTED = 8
 #: (log median, log sd)
 BITS = {"honest_goal": (2.3, 0.5), "simple_goal": (1.0, 0.4), "check": (1.2, 0.4)}
 STEPS = {"lookup": (4.0, 0.5), "find": (5.5, 0.8), "plan": (6.0, 0.7)}
@@ -49,7 +56,7 @@ DECEPTIVE = np.array([False, True, True])
 COUNTS = np.array([9, 12, 3])
 
 
-def model_text() -> str:
+def model_text(facts: int) -> str:
     """The model file."""
     lines = ['[model]\nname = "benchmark"']
     lines += [f"[components.{c}]\nbits = {_belief(*x)}" for c, x in BITS.items()]
@@ -57,11 +64,11 @@ def model_text() -> str:
     for name in STORES:
         deploy = "base" if name.endswith("honest") else "other"
         lines.append(
-            f'[structures.{name}]\nstores = {STORES[name]}\nruns = {RUNS[name]}\n'
+            f"[structures.{name}]\nstores = {STORES[name]}\nruns = {RUNS[name]}\n"
             f'train = "base"\ndeploy = "{deploy}"'
         )
     lines.append(
-        f"[facts]\ncount = {FACTS}\nbits = {_belief(*FACT_BITS)}\nsteps = {_belief(*FACT_STEPS)}"
+        f"[facts]\ncount = {facts}\nbits = {_belief(*FACT_BITS)}\nsteps = {_belief(*FACT_STEPS)}"
     )
     lines.append(f"[exchange.levin]\nkappa = {_belief(*KAPPA)}")
     lines.append(f"[selection]\npressure = {_belief(*PRESSURE)}")
@@ -83,47 +90,60 @@ def choice() -> dict[str, np.ndarray]:
 def rows() -> list[Row]:
     """Effective draws per second, warm, and the first call of each (compilation included)."""
     found = []
-    for kind, target in (("choice", 10.0), ("selection", 3.0)):
-        ours, peer, first = _sides(kind)
-        rates = by_turns(ours, peer, REPEATS)
-        for name, (a, b) in rates.items():
-            what = f"fit, {kind}: {name} (DiscreteHMCGibbs)"
-            found.append(Row(what, "effective draws / s", a, b, target))
-        cold = tuple((1 / x,) for x in first)
-        found.append(Row(f"fit, {kind}: first call, compilation included", "calls / s", *cold))
+    for kind, facts, mine, its, repeats, target in CASES:
+        ours, peer, first = _sides(kind, facts, mine, its)
+        case = f"fit, {kind}, {facts} facts"
+        for name, (a, b) in by_turns(ours, peer, repeats).items():
+            found.append(Row(f"{case}: {name}", "effective draws / s", a, b, target))
+        found.append(
+            Row(
+                f"{case}: first call, compilation included",
+                "calls / s",
+                (1.0 / first[0],),
+                (1.0 / first[1],),
+            )
+        )
     return found
 
 
-def _sides(kind: str) -> tuple[Callable, Callable, tuple[float, float]]:
+def _sides(
+    kind: str, facts: int, mine: int, its: int
+) -> tuple[Callable, Callable, tuple[float, float]]:
     import bayes_mesa
 
     with TemporaryDirectory() as folder:
         path = Path(folder) / "benchmark.toml"
-        path.write_text(model_text())
+        path.write_text(model_text(facts))
         model = bayes_mesa.load_model(path)
     columns = choice()
     if kind == "selection":
         columns = {"structure": np.array(list(STORES)), "count": COUNTS}
     evidence = {"seen": {"kind": kind, **{n: list(x) for n, x in columns.items()}}}
-    settings = {"num_warmup": WARMUP, "num_samples": SAMPLES, "num_chains": CHAINS}
+    settings = {"num_warmup": mine, "num_samples": mine, "num_chains": CHAINS}
 
     def fit(seed: int) -> Any:
         return bayes_mesa.fit(model, evidence, seed=seed, **settings)["posterior_levin"]
 
     post, first = timed(lambda: fit(100))
-    peer = Peer(_kernel(kind, columns), _collect, **settings)
-    other = peer.run(99)
+    peer = Peer(
+        _kernel(kind, facts, columns),
+        _collect,
+        num_warmup=its,
+        num_samples=its,
+        num_chains=CHAINS,
+    )
+    other = peer.first
     agree(np.log(np.asarray(post["pressure"])), other["log_pressure"], f"{kind}: pressure")
     agree(np.log(np.asarray(post["levin_kappa"])), other["log_kappa"], f"{kind}: kappa")
     agree(np.asarray(post["deceptive_mass"]), other["deceptive"], f"{kind}: deceptive mass")
 
     def ours(seed: int) -> dict[str, float]:
         post, wall = timed(lambda: fit(seed))
-        return _rates(*(post[n] for n in ("pressure", "levin_kappa", "deceptive_mass")), wall)
+        return _rates(post["pressure"], post["levin_kappa"], post["deceptive_mass"], wall)
 
     def theirs(seed: int) -> dict[str, float]:
         draws, wall = timed(lambda: peer.run(seed))
-        return _rates(*(draws[n] for n in ("log_pressure", "log_kappa", "deceptive")), wall)
+        return _rates(draws["log_pressure"], draws["log_kappa"], draws["deceptive"], wall)
 
     return ours, theirs, (first, peer.first_call)
 
@@ -146,20 +166,20 @@ def _collect(sites: Mapping[str, Any]) -> Mapping[str, Any]:
     }
 
 
-def _kernel(kind: str, columns: Mapping[str, np.ndarray]) -> Any:
+def _kernel(kind: str, facts: int, columns: Mapping[str, np.ndarray]) -> Any:
     from numpyro.infer import NUTS, DiscreteHMCGibbs
 
-    model = _choice_model(columns) if kind == "choice" else _selection_model()
+    model = _choice_model(facts, columns) if kind == "choice" else _selection_model(facts)
     return DiscreteHMCGibbs(NUTS(model), modified=True)
 
 
-def _choice_model(columns: Mapping[str, np.ndarray]) -> Callable[[], None]:
+def _choice_model(facts: int, columns: Mapping[str, np.ndarray]) -> Callable[[], None]:
     def model() -> None:
         import jax.numpy as jnp
         import numpyro
         import numpyro.distributions as dist
 
-        theta = _theta()
+        theta = _theta(facts)
         growth = jnp.log1p(columns["steps"] / columns["base_steps"]) / LN2
         logit = theta["pressure"] * LN2 * (theta["kappa"] * growth - columns["bits"])
         rows = dist.Binomial(columns["trials"], logits=logit)
@@ -169,7 +189,7 @@ def _choice_model(columns: Mapping[str, np.ndarray]) -> Callable[[], None]:
     return model
 
 
-def _selection_model() -> Callable[[], None]:
+def _selection_model(facts: int) -> Callable[[], None]:
     networks = int(COUNTS.sum())
     structure = np.repeat(np.arange(len(COUNTS)), COUNTS)
 
@@ -177,8 +197,8 @@ def _selection_model() -> Callable[[], None]:
         import numpyro
         import numpyro.distributions as dist
 
-        theta = _theta()
-        with numpyro.plate("network", networks, dim=-2), numpyro.plate("of", FACTS, dim=-1):
+        theta = _theta(facts)
+        with numpyro.plate("network", networks, dim=-2), numpyro.plate("of", facts, dim=-1):
             stored = numpyro.sample("network_stored", dist.Bernoulli(0.5))
         weights = _log_weight(theta, structure, stored).sum() + _next_program(theta)
         numpyro.factor("programs", weights - (networks + 1) * _log_z(theta))
@@ -186,7 +206,7 @@ def _selection_model() -> Callable[[], None]:
     return model
 
 
-def _theta() -> dict[str, Any]:
+def _theta(facts: int) -> dict[str, Any]:
     """Costs and exchange; the sites are logs, so that NUTS moves on the whole line."""
     import jax.numpy as jnp
     import numpyro
@@ -201,8 +221,8 @@ def _theta() -> dict[str, Any]:
     return {
         "bits": jnp.stack([sum(bits[c] for c in of) for of in STORES.values()]),
         "steps": jnp.stack([sum(steps[c] for c in of) for of in RUNS.values()]),
-        "fact_bits": cost("fact_bits", *FACT_BITS, FACTS),
-        "fact_steps": cost("fact_steps", *FACT_STEPS, FACTS),
+        "fact_bits": cost("fact_bits", *FACT_BITS, facts),
+        "fact_steps": cost("fact_steps", *FACT_STEPS, facts),
         "pressure": cost("pressure", *PRESSURE),
         "kappa": cost("kappa", *KAPPA),
     }
@@ -213,7 +233,7 @@ def _next_program(theta: Mapping[str, Any]) -> Any:
     import numpyro.distributions as dist
 
     structure = numpyro.sample("structure", dist.Categorical(logits=np.zeros(len(STORES))))
-    with numpyro.plate("fact", FACTS):
+    with numpyro.plate("fact", len(theta["fact_bits"])):
         stored = numpyro.sample("stored", dist.Bernoulli(0.5))
     return _log_weight(theta, structure, stored)
 
@@ -228,12 +248,35 @@ def _log_weight(theta: Mapping[str, Any], structure: Any, stored: Any) -> Any:
 
 
 def _log_z(theta: Mapping[str, Any]) -> Any:
-    """Log of the sum over every program, each listed."""
+    """Log of the sum over every program: each listed, or by our own sum where they are too many."""
+    import jax
     from jax.scipy.special import logsumexp
 
-    choices = np.array(list(itertools.product((0, 1), repeat=FACTS)))
+    facts = len(theta["fact_bits"])
+    if facts > LISTED:
+        return jax.jit(_log_z_summed)(theta)
+    choices = np.array(list(itertools.product((0, 1), repeat=facts)))
     structure = np.arange(len(STORES))[:, None]
     return logsumexp(_log_weight(theta, structure, choices[None]))
+
+
+def _log_z_summed(theta: Mapping[str, Any]) -> Any:
+    import jax.numpy as jnp
+    from jax.scipy.special import logsumexp
+
+    from bayes_mesa.fact_sums_jax import log_fact_factor
+
+    factor = log_fact_factor(
+        "levin",
+        pressure=theta["pressure"],
+        parameters={"kappa": theta["kappa"]},
+        steps=theta["steps"],
+        uses=np.ones(len(STORES)),
+        fact_bits=theta["fact_bits"],
+        fact_steps=theta["fact_steps"],
+    )
+    penalty = theta["bits"] + theta["kappa"] * jnp.log2(theta["steps"])
+    return logsumexp(factor - theta["pressure"] * LN2 * penalty)
 
 
 def _belief(loc: float, scale: float) -> str:

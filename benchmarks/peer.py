@@ -29,6 +29,11 @@ class Peer:
         Sites → the figures to keep of each draw.
     num_warmup, num_samples, num_chains
         Per chain, and chains.
+
+    Attributes
+    ----------
+    first, first_call
+        Draws of the first run, and its wall time in seconds with starting points and compilation.
     """
 
     def __init__(
@@ -42,29 +47,32 @@ class Peer:
     ):
         import jax
 
+        # One scan for warm-up and draws: the step is compiled once.
+        def step(state: Any, _: None) -> Any:
+            state = kernel.sample(state, (), {})
+            return state, collect(state.z)
+
         def chain(state: Any) -> Any:
-            def step(state: Any, _: None) -> Any:
-                state = kernel.sample(state, (), {})
-                return state, collect(state.z)
+            return jax.lax.scan(step, state, None, length=num_warmup + num_samples)[1]
 
-            state, _ = jax.lax.scan(lambda s, _: (kernel.sample(s, (), {}), None), state, None,
-                                    length=num_warmup)  # fmt: skip
-            return jax.lax.scan(step, state, None, length=num_samples)[1]
+        def start() -> Any:
+            with jax.enable_x64(True):
+                return kernel.init(jax.random.PRNGKey(0), num_warmup, None, (), {})
 
-        with jax.enable_x64(True):
-            keys = jax.random.split(jax.random.PRNGKey(0), num_chains)
-            self._starts = [kernel.init(key, num_warmup, None, (), {}) for key in keys]
-            self._chain = jax.jit(chain)
-        self._workers = min(num_chains, os.cpu_count() or 1)
-        self.first_call = timed(lambda: self.run(0))[1]
+        self._chain = jax.jit(chain)
+        self._num_chains, self._workers = num_chains, min(num_chains, os.cpu_count() or 1)
+        self._num_warmup = num_warmup
+        self._start, found = timed(start)
+        self.first, run = timed(lambda: self.run(0))
+        self.first_call = found + run
 
     def run(self, seed: int) -> Draws:
         """All chains from new keys: figure → (chain, draw)."""
         import jax
 
         with jax.enable_x64(True):
-            keys = jax.random.split(jax.random.PRNGKey(seed + 1), len(self._starts))
-            starts = [_with_key(s, k) for s, k in zip(self._starts, keys, strict=True)]
+            keys = jax.random.split(jax.random.PRNGKey(seed + 1), self._num_chains)
+            starts = [_with_key(self._start, key) for key in keys]
 
         def one(state: Any) -> Any:
             with jax.enable_x64(True):
@@ -72,7 +80,8 @@ class Peer:
 
         with ThreadPoolExecutor(self._workers) as pool:
             chains = list(pool.map(one, starts))
-        return {name: np.stack([c[name] for c in chains]) for name in chains[0]}
+        kept = slice(self._num_warmup, None)
+        return {name: np.stack([c[name][kept] for c in chains]) for name in chains[0]}
 
 
 def _with_key(state: Any, key: Any) -> Any:

@@ -78,6 +78,16 @@ def timed(function: Callable[[], Any]) -> tuple[Any, float]:
     return found, time.perf_counter() - start
 
 
+def busy(function: Callable[[], Any]) -> tuple[Any, float]:
+    """What a call returns, and the processor time of all its threads in seconds.
+
+    For work on one thread the wall time of an idle machine, whatever else runs on this one.
+    """
+    start = time.process_time()
+    found = function()
+    return found, time.process_time() - start
+
+
 def effective(draws: np.ndarray) -> float:
     """Bulk effective sample size by ArviZ of draws (chain, draw)."""
     from arviz_stats.base import array_stats

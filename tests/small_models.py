@@ -43,9 +43,7 @@ def structure(name, stores=(), runs=(), deploy="base", train="base", multiplicit
     def counted(names):
         return dict(names) if isinstance(names, dict) else {n: names.count(n) for n in names}
 
-    return Structure(
-        name, counted(stores), counted(runs), train, deploy, multiplicity=multiplicity
-    )
+    return Structure(name, counted(stores), counted(runs), train, deploy, multiplicity=multiplicity)
 
 
 def family(name, weight=1.0, **parameters):

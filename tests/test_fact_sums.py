@@ -82,7 +82,7 @@ def test_three_structures_and_fourteen_facts(family):
         fact_steps=[steps],
     )
     for s in range(3):
-        wanted = fact_choices.log_fact_factor(
+        wanted = fact_choices.log_sum_at_once(
             family, 0.7, PARAMETERS[family], times[s], uses[s], bits, steps
         )
         assert abs(sums.log_factor[0, s] - wanted) <= 1e-12 * max(1.0, abs(wanted))
@@ -157,6 +157,20 @@ def test_a_thousand_equal_facts(family, count):
         parameters = PARAMETERS[family]
         found, error = factor(family, 0.8, parameters, t, 1.0, [bits] * count, [steps] * count)
         wanted = fact_choices.equal_facts(family, 0.8, parameters, t, bits, steps, count)
+        assert abs(found - wanted) <= min(error, 1e-11 * max(1.0, abs(wanted)))
+
+
+@pytest.mark.parametrize("exponent", [1.01, 1.26, 4.0])
+def test_many_dear_and_slow_facts_under_power(exponent):
+    # The peak of the sum is far from that of the structure alone: thousands of nodes apart.
+    parameters = {"rate": 100.0, "exponent": exponent}
+    for t, bits, steps, count in (
+        (1e3, 3e5, 1e7, 300),
+        (1.0, 1e6, 1e12, 50),
+        (1e-3, 3.0, 1e9, 300),
+    ):
+        found, error = factor("power", 1.0, parameters, t, 1.0, [bits] * count, [steps] * count)
+        wanted = fact_choices.equal_facts("power", 1.0, parameters, t, bits, steps, count)
         assert abs(found - wanted) <= min(error, 1e-11 * max(1.0, abs(wanted)))
 
 

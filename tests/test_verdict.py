@@ -67,9 +67,7 @@ def test_masses_equal_the_sum_over_all_programs(name, count):
     np.testing.assert_allclose(result["structure_mass"][0], by_structure, atol=1e-11)
     assert result["deceptive_mass"][0] == pytest.approx(by_structure[1:].sum(), abs=1e-9)
     least = cost.min(axis=1)
-    np.testing.assert_array_equal(
-        result["structure_favored"][0], np.arange(3) == np.argmin(least)
-    )
+    np.testing.assert_array_equal(result["structure_favored"][0], np.arange(3) == np.argmin(least))
     assert result["margin_bits"][0] == pytest.approx(least[0] - least[1:].min(), abs=1e-9)
     assert result["deceptive_favored"][0] == (result["margin_bits"][0] > 0)
 

@@ -1,6 +1,7 @@
 """All 2^n store-or-derive choices one by one, at 30 digits: what the fact sums must equal."""
 
 import mpmath
+import numpy as np
 
 DIGITS = 30
 
@@ -58,3 +59,31 @@ def equal_facts(family, pressure, parameters, t, bits, steps, count):
             for k in range(count + 1)
         ]
         return float(log_sum(terms))
+
+
+def log_terms_at_once(family, pressure, parameters, t, uses, bits, steps):
+    """(stored (2^n, n), log weight (2^n,)) in long doubles: quick enough for 14 facts.
+
+    log1p and expm1 stand for the differences of penalties, so nothing cancels.
+    """
+    wide = np.longdouble
+    n = len(bits)
+    stored = ((np.arange(2**n)[:, None] >> np.arange(n)) & 1).astype(bool)
+    cost = np.where(stored, np.array(bits, wide), 0).sum(axis=1)
+    derived = wide(uses) * np.where(stored, 0, np.array(steps, wide)).sum(axis=1)
+    nats = wide(pressure) * np.log(wide(2))
+    if family == "linear":
+        added = derived / wide(parameters["rate"])
+    elif family == "levin":
+        added = wide(parameters["kappa"]) * np.log1p(derived / wide(t)) / np.log(wide(2))
+    else:
+        root = 1 / wide(parameters["exponent"])
+        whole = (wide(t) / wide(parameters["rate"])) ** root
+        added = whole * np.expm1(root * np.log1p(derived / wide(t)))
+    return stored, -nats * (cost + added)
+
+
+def log_sum_at_once(*arguments):
+    _, terms = log_terms_at_once(*arguments)
+    top = terms.max()
+    return float(top + np.log(np.exp(terms - top).sum()))

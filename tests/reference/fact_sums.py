@@ -153,18 +153,18 @@ def rates(grid):
 
 def multiply_fact(m, stored, derived, step, rate, product, first):
     for r in range(m):
-        k = first + r
-        if k < len(rate) and rate[first] * step < 0.25:
-            value = expm1(-rate[k] * step)
-        q = first
-        while q < len(rate) and rate[q] * step < 0.25:
-            product[q + r] *= 1.0 + derived * value
+        # The kernel runs three chains at a time and asks the first of them when to change over.
+        q, lead = first + r, r % 3
+        if q < len(rate) and rate[q - lead] * step < 0.25:
+            value = expm1(-rate[q] * step)
+        while q < len(rate) and rate[q - lead] * step < 0.25:
+            product[q] *= 1.0 + derived * value
             value *= value + 2.0
             q += m
         if q < len(rate):
-            value = exp(-rate[q + r] * step)
+            value = exp(-rate[q] * step)
         while q < len(rate):
-            product[q + r] *= stored + derived * value
+            product[q] *= stored + derived * value
             value *= value
             q += m
 
@@ -332,7 +332,6 @@ def power_window(alpha, penalty, cost, step):
     window.start = -root if window.far else min(0.0, -log(expm1(BEND * root)) / BEND)
     free = log_product(0.0, cost, step)
     best = log_product(window.slope, cost, step)
-    window.size = free - best
     k = 1
     while free - best > 100.0:
         delta = -1.4 * k
@@ -341,6 +340,7 @@ def power_window(alpha, penalty, cost, step):
         rate = window.slope * exp(excess * delta)
         best = max(best, tilt(window, delta) + log_product(rate, cost, step))
         k += 1
+    window.size = free - best
     window.left = -left_reach((45.0 + free - best) / peak)
     window.right = min(right_reach(45.0 / peak), left_reach(45.0 * excess / peak) / excess)
     return window
@@ -363,7 +363,7 @@ def power_node(window, k):
         delta = 2.0 * (BEND * xi + log(BEND) + log(window.root))
         ratio = BEND
     else:
-        root = log1p(exp(-BEND * xi)) / BEND
+        root = -xi if BEND * xi < -40.0 else log1p(exp(-BEND * xi)) / BEND
         delta = -2.0 * (log(root) - log(window.root))
         ratio = 1.0 / ((1.0 + exp(BEND * xi)) * root)
     return 2.0 * window.h * ratio * slope, delta

@@ -79,9 +79,10 @@ def dataset(
         if 0 in array.shape[2:]:
             continue
         trailing = named.get(name, ())
+        attrs = {"units": UNITS[name]} if name in UNITS else {}
         if len(trailing) != array.ndim - 2:  # a kind's own site, or a log prior summed over facts
             trailing = [f"{name}_dim_{k}" for k in range(array.ndim - 2)]
-        attrs = {"units": UNITS[name]} if name in UNITS else {}
+            attrs = {}
         variables[name] = (("chain", "draw", *trailing), array, attrs)
         used |= {d: known[d] for d in trailing if d in known}
         chains, draws = array.shape[:2]

@@ -33,7 +33,7 @@ def penalty(family: str, parameters: Mapping[str, Any], bits: Any, steps: Any, x
         return bits + steps / parameters["rate"]
     if family == "levin":
         return bits + parameters["kappa"] * xp.log2(steps)
-    return bits + _root(steps / parameters["rate"], parameters["exponent"], xp)
+    return bits + _root(steps, parameters["rate"], parameters["exponent"], xp)
 
 
 def added_penalty(
@@ -53,8 +53,11 @@ def added_penalty(
         # No program runs 0 steps under levin; NaN would be louder than inf but would spread.
         return xp.where(positive, parameters["kappa"] * growth / LN2, xp.inf)
     rate, exponent = parameters["rate"], parameters["exponent"]
-    grown = _root(safe / rate, exponent, xp) * xp.expm1(growth / exponent)
-    return xp.where(positive, grown, _root(xp.where(positive, 0.0, added) / rate, exponent, xp))
+    # The root may overflow to infinity; nothing added is still nothing.
+    more = growth > 0.0
+    factor = xp.expm1(xp.where(more, growth, 1.0) / exponent)
+    grown = xp.where(more, _root(safe, rate, exponent, xp) * factor, 0.0)
+    return xp.where(positive, grown, _root(xp.where(positive, 0.0, added), rate, exponent, xp))
 
 
 def relative_penalty(
@@ -63,6 +66,7 @@ def relative_penalty(
     bits: Any,
     steps: Any,
     shared_steps: Any,
+    eligible: Any,
     xp: Any = np,
 ) -> Any:
     """Penalty of each structure in bits, less what all structures share.
@@ -73,19 +77,26 @@ def relative_penalty(
         (..., S): what structures do not share, as `costs.Totals` splits it.
     shared_steps
         (...,): steps that all structures share. They cancel under ``linear`` only.
+    eligible
+        bool (..., S): the structures that count. One that is out must not be the reference.
 
     Returns
     -------
     array (..., S)
-        Φ(c_s, t_s) − Φ(shared bits, min_r t_r).
+        Φ(c_s, t_s) − Φ(shared bits, least t_r of those that are eligible); where s is not, a finite
+        or infinite number without meaning.
     """
-    least = xp.min(steps, axis=-1, keepdims=True)
+    any_left = xp.any(eligible, axis=-1, keepdims=True)
+    counted = xp.where(eligible | ~any_left, steps, xp.inf)
+    least = xp.min(counted, axis=-1, keepdims=True)
     columns = {name: xp.asarray(p)[..., None] for name, p in parameters.items()}
     base = xp.asarray(shared_steps)[..., None] + least
-    return bits + added_penalty(family, columns, base, steps - least, xp)
+    return bits + added_penalty(family, columns, base, xp.maximum(steps - least, 0.0), xp)
 
 
-def _root(x: Any, exponent: Any, xp: Any) -> Any:
+def _root(steps: Any, rate: Any, exponent: Any, xp: Any) -> Any:
+    """(steps/rate)^(1/exponent), root by root: steps/rate may overflow where this does not."""
     # A zero base gives 0, but its derivative would be infinite: keep it out of the gradient.
-    positive = x > 0
-    return xp.where(positive, xp.where(positive, x, 1.0) ** (1.0 / exponent), 0.0)
+    positive = steps > 0
+    base = xp.where(positive, steps, 1.0)
+    return xp.where(positive, base ** (1.0 / exponent) / rate ** (1.0 / exponent), 0.0)

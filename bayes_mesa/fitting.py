@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 
+#: Prior draws from which a chain's starting point is chosen.
+_STARTS = 15
 #: Prior draws for the second estimate of a marginal likelihood; facts make each one dearer.
 _PRIOR_DRAWS, _PRIOR_DRAWS_WITH_FACTS = 100_000, 8_000
 
@@ -136,7 +140,8 @@ def _fit_evidence(
     nuts_stream, prior_stream, marginal_stream, predict_stream = stream.spawn(4)
     moved: NutsDraws | None = None
     if latent_sites(program, data):
-        moved = _run_nuts(program, data, settings, nuts_stream, progress)
+        starts = _starting_points(prior, program, settings)
+        moved = _run_nuts(program, data, starts, settings, nuts_stream, progress)
     latent = dict(moved.values) if moved else {}
     found = slots(model, family)
     untouched = [s for s in found if s.name not in program.sampled]
@@ -160,9 +165,24 @@ def _fit_evidence(
     )
 
 
+def _starting_points(
+    prior: FamilyFit, program: Program, settings: Settings
+) -> list[dict[str, np.ndarray]]:
+    """For each chain, the most central of a few of its prior draws: constraints hold there."""
+    points = []
+    for chain in range(settings.num_chains):
+        few = {n: prior.values[n][chain, :_STARTS] for n in sorted(program.sampled)}
+        ranks = [x.argsort(axis=0).argsort(axis=0).reshape(len(x), -1) for x in few.values()]
+        middle = (len(next(iter(few.values()))) - 1) / 2 if few else 0.0
+        away = sum(((r - middle) ** 2).mean(axis=1) for r in ranks)
+        points.append({n: x[np.argmin(away)] for n, x in few.items()})
+    return points
+
+
 def _run_nuts(
     program: Program,
     data: Data,
+    starts: list[dict[str, np.ndarray]],
     settings: Settings,
     stream: np.random.SeedSequence,
     progress: Progress | None,
@@ -172,9 +192,9 @@ def _run_nuts(
     return run_nuts(
         program,
         data,
+        starts,
         num_warmup=settings.num_warmup,
         num_samples=settings.num_samples,
-        num_chains=settings.num_chains,
         seed=int(stream.generate_state(1)[0]),
         progress=progress,
     )
@@ -193,25 +213,32 @@ def _marginal(
     bridge_stream, prior_stream = stream.spawn(2)
     rng = np.random.Generator(np.random.PCG64(bridge_stream))
     bridge = bridge_sampling(moved.unconstrained, moved.log_density, rng)
-    return agreed(bridge, prior_mean(_under_prior(program, data, settings, prior_stream)))
+    likelihood, acceptance = _under_prior(program, data, settings, prior_stream)
+    # NUTS moves under the prior times 1[constraints hold], which integrates to the acceptance.
+    bridge = replace(bridge, value=bridge.value - float(np.log(acceptance)))
+    return agreed(bridge, prior_mean(likelihood))
 
 
 def _under_prior(
     program: Program, data: Data, settings: Settings, stream: np.random.SeedSequence
-) -> np.ndarray:
-    """Log likelihood of all the evidence at independent prior draws, (n,)."""
-    model = program.model
+) -> tuple[np.ndarray, float]:
+    """Log likelihood of all the evidence at independent prior draws, (n,), and their acceptance."""
+    model, shape = program.model, settings.shape
+    size = shape[0] * shape[1]
     sampled = [s for s in slots(model, program.family) if s.name in program.sampled]
-    chains, draws = settings.shape
     wanted = _PRIOR_DRAWS_WITH_FACTS if len(model.facts) else _PRIOR_DRAWS
-    totals = []
+    totals, tried = [], 0.0
     # In rounds of the posterior's own shape: the compiled likelihood serves again.
-    for child in stream.spawn(max(1, round(wanted / (chains * draws)))):
-        values = _prior_values(model, sampled, settings, child)
+    for child in stream.spawn(max(1, math.ceil(wanted / size))):
+        values: Arrays = {}
+        if sampled:
+            drawn = draw_prior(model, sampled, size, np.random.Generator(np.random.PCG64(child)))
+            tried += 1.0 / drawn.acceptance
+            values = {n: x.reshape(*shape, *x.shape[1:]) for n, x in drawn.values.items()}
         seed = int(child.generate_state(1)[0])
-        found = log_likelihood(program, data, values, settings.shape, seed)
+        found = log_likelihood(program, data, values, shape, seed)
         totals.append(sum(x.sum(axis=-1).ravel() for x in found.values()))
-    return np.concatenate(totals)
+    return np.concatenate(totals), len(totals) / tried if tried else 1.0
 
 
 def _prior_values(

@@ -35,8 +35,9 @@ def log_mass(model: Model, family: Family, theta: Mapping[str, Any]) -> Any:
     counts = Counts.of(model)
     whole = totals(counts, theta, jnp)
     chosen = parameters(family, theta)
+    eligible = eligible_structures(model, whole, jnp)
     penalty = relative_penalty(
-        family.name, chosen, whole.bits, whole.steps, whole.shared_steps, jnp
+        family.name, chosen, whole.bits, whole.steps, whole.shared_steps, eligible, jnp
     )
     multiplicity = np.array([s.multiplicity for s in model.structures])
     log_weight = (
@@ -48,9 +49,9 @@ def log_mass(model: Model, family: Family, theta: Mapping[str, Any]) -> Any:
             pressure=theta["pressure"],
             parameters=chosen,
             steps=whole.full_steps,
-            uses=jnp.asarray(counts.uses),
+            uses=counts.uses,  # NumPy's: what is alike must be known while tracing
             fact_bits=theta["fact_bits"],
             fact_steps=theta["fact_steps"],
         )
-    log_weight = jnp.where(eligible_structures(model, whole, jnp), log_weight, -jnp.inf)
+    log_weight = jnp.where(eligible, log_weight, -jnp.inf)
     return log_weight - logsumexp(log_weight)

@@ -18,6 +18,8 @@ _TOLERANCE = 1e-10
 _ITERATIONS = 1000
 #: Effective prior draws below which their mean's error is not believed.
 _LEAST_EFFECTIVE = 50.0
+#: Draws per half chain below which no proposal is fitted.
+_LEAST_HALF = 4
 #: Standard errors by which the two estimates may differ.
 _APART = 4.0
 
@@ -52,8 +54,11 @@ def bridge_sampling(
     Returns
     -------
     LogMarginalLikelihood
+        Unsound, with an infinite error, when there are too few draws to fit a normal to.
     """
     half = draws.shape[1] // 2
+    if half < _LEAST_HALF or draws.shape[0] * half <= 2 * draws.shape[2]:
+        return LogMarginalLikelihood(-np.inf, np.inf, sound=False)
     parts = (draws[:, :half], draws[:, half : 2 * half])
     estimates = [_one_way(fitted, used, log_density, rng) for fitted, used in (parts, parts[::-1])]
     value = float(np.mean([e.value for e in estimates]))
@@ -82,6 +87,8 @@ def prior_mean(log_likelihood: np.ndarray) -> LogMarginalLikelihood:
 
 def agreed(bridge: LogMarginalLikelihood, prior: LogMarginalLikelihood) -> LogMarginalLikelihood:
     """The estimate with the smaller error; unsound where the two contradict one another."""
+    if not np.isfinite(bridge.error):
+        return prior
     if not prior.sound:
         return bridge
     best = min((bridge, prior), key=lambda e: (not e.sound, e.error))

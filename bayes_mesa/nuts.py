@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
@@ -47,10 +47,10 @@ class Stopped(Exception):  # noqa: N818 - a signal, not an error
 def run_nuts(
     program: Program,
     data: Data,
+    starts: Sequence[Mapping[str, np.ndarray]],
     *,
     num_warmup: int,
     num_samples: int,
-    num_chains: int,
     seed: int,
     progress: Progress | None = None,
 ) -> NutsDraws:
@@ -61,7 +61,9 @@ def run_nuts(
     program, data
         The NumPyro program and the numbers of its evidence. The compiled chunk takes ``data`` as an
         argument: other numbers of the same shapes compile nothing anew.
-    num_warmup, num_samples, num_chains, seed
+    starts
+        One starting point per chain: values of the slots' sites.
+    num_warmup, num_samples, seed
         As usual; each chain has its own key.
     progress
         Called with (stage, iterations done over all chains, iterations in all).
@@ -73,12 +75,15 @@ def run_nuts(
     """
     import jax
 
-    stop = threading.Event()
+    stop, num_chains = threading.Event(), len(starts)
     with jax.enable_x64(True):
         functions = compiled(program, data)
         # Before any thread starts: initialising binds the kernel.
         keys = jax.random.split(jax.random.PRNGKey(seed), num_chains)
-        states = [_initial(functions, program, num_warmup, key, data) for key in keys]
+        states = [
+            _initial(functions, program, num_warmup, key, start, data)
+            for key, start in zip(keys, starts, strict=True)
+        ]
     counter = _Counter(
         f"NUTS, {program.family.name}", num_chains * (num_warmup + num_samples), progress
     )
@@ -102,17 +107,24 @@ def run_nuts(
     return _gather(functions, data, [f.result() for f in futures])
 
 
-def _initial(functions: Compiled, program: Program, num_warmup: int, key: Any, data: Data) -> Any:
+def _initial(
+    functions: Compiled,
+    program: Program,
+    num_warmup: int,
+    key: Any,
+    start: Mapping[str, np.ndarray],
+    data: Data,
+) -> Any:
     import jax
 
     start_key, chain_key = jax.random.split(key)
-    z = functions.start(start_key, data)
+    z = functions.start(start_key, dict(start), data)
     state = functions.initial(num_warmup, chain_key, z, data)
     if not np.isfinite(state.potential_energy):
         raise InputError(
-            f"the {program.family.name} family must give the evidence a positive probability at "
-            "the prior's medians for NUTS to start, but it gives none; check the evidence against "
-            "the model's priors"
+            f"the {program.family.name} family must give the evidence a positive probability near "
+            "the middle of the prior for NUTS to start, but it gives none; check the evidence "
+            "against the model's priors"
         )
     return state
 

@@ -80,18 +80,16 @@ def sample_programs(
     _check(model, post, method)
     refuse_what_has_no_exact_route(model)
     posterior = post["posterior"].to_dataset()
-    chains = num_chains or posterior.sizes["chain"]
-    draws = num_draws or posterior.sizes["draw"]
-    for name, value in (("num_draws", draws), ("num_chains", chains)):
-        if value < 1:
-            raise InputError(f"{name} must be a whole number >= 1, found {value}")
+    chains = _count("num_chains", num_chains, posterior.sizes["chain"])
+    draws = _count("num_draws", num_draws, posterior.sizes["draw"])
+    threads = _count("threads", threads, os.cpu_count() or 1)
     children = np.random.SeedSequence(seed).spawn(chains)
 
     def draw(chain: int) -> dict[str, np.ndarray]:
         source = _thetas(model, post, chain % posterior.sizes["chain"], draws)
         return _draw_chain(model, source, np.random.PCG64(children[chain]), draws)
 
-    with ThreadPoolExecutor(min(threads or os.cpu_count() or 1, chains)) as pool:
+    with ThreadPoolExecutor(min(threads, chains)) as pool:
         drawn = list(pool.map(draw, range(chains)))
     arrays = {name: np.stack([d[name] for d in drawn]) for name in drawn[0]}
     return _with_programs(model, post, arrays, seed)
@@ -105,6 +103,14 @@ def programs_only(tree: xr.DataTree) -> xr.DataTree:
     found = xr.DataTree.from_dict({n: tree[n].to_dataset() for n in kept})
     found.attrs = tree.attrs
     return found
+
+
+def _count(name: str, given: int | None, otherwise: int) -> int:
+    if given is None:
+        return otherwise
+    if not isinstance(given, int | np.integer) or isinstance(given, bool) or given < 1:
+        raise InputError(f"{name} must be a whole number >= 1, found {given!r}")
+    return int(given)
 
 
 def _check(model: Model, post: Any, method: str) -> None:

@@ -99,11 +99,21 @@ def _block(
     eligible = eligible_structures(model, whole)
     loss = loss_nats(model, theta)
     loss_bits = loss / (theta["pressure"][:, None] * LN2)
-    log_weight, error = _log_weights(model, family, counts, theta, whole, loss)
+    relative = relative_penalty(
+        family.name,
+        parameters(family, theta),
+        whole.bits,
+        whole.steps,
+        whole.shared_steps,
+        eligible,
+    )
+    log_weight, error = _log_weights(model, family, counts, theta, whole, relative, loss)
     mass = _normalised(np.where(eligible, log_weight, -np.inf))
-    cost = np.where(eligible, _least_cost(model, family, counts, theta, whole) + loss_bits, np.inf)
+    least = relative + _least_added(model, family, counts, theta, whole)
+    cost = np.where(eligible, least + loss_bits, np.inf)
     classes = np.array(model.classes)
     by_class = np.stack([mass[:, classes == name].sum(axis=1) for name in CLASSES], axis=-1)
+    by_class[np.isnan(mass[:, 0])] = np.nan  # nothing fits: of an absent class too
     favored = _favored(cost, classes == DECEPTIVE)
     return {
         "structure_mass": mass,
@@ -120,12 +130,6 @@ def _block(
     }
 
 
-def _relative(family: Family, theta: Mapping[str, Any], whole: Totals) -> np.ndarray:
-    return relative_penalty(
-        family.name, parameters(family, theta), whole.bits, whole.steps, whole.shared_steps
-    )
-
-
 def _facts_of(theta: Mapping[str, Any], counts: Counts) -> dict[str, Any]:
     return {
         "uses": counts.uses,
@@ -140,11 +144,11 @@ def _log_weights(
     counts: Counts,
     theta: Mapping[str, Any],
     whole: Totals,
+    relative: np.ndarray,
     loss: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     pressure = theta["pressure"][:, None]
     multiplicity = np.array([s.multiplicity for s in model.structures])
-    relative = _relative(family, theta, whole)
     log_weight = np.log(multiplicity) - pressure * LN2 * relative - loss
     if not len(model.facts):
         return log_weight, np.zeros(len(log_weight))
@@ -158,19 +162,19 @@ def _log_weights(
     return log_weight + sums.log_factor, sums.error.max(axis=1)
 
 
-def _least_cost(
+def _least_added(
     model: Model, family: Family, counts: Counts, theta: Mapping[str, Any], whole: Totals
-) -> np.ndarray:
-    relative = _relative(family, theta, whole)
+) -> np.ndarray | float:
+    """Penalty of each structure's least-cost choice over facts, beyond the structure's own."""
     if not len(model.facts):
-        return relative
+        return 0.0
     added, _, _ = least_fact_penalty(
         family.name,
         parameters=parameters(family, theta),
         steps=whole.full_steps,
         **_facts_of(theta, counts),
     )
-    return relative + added
+    return added
 
 
 def _normalised(log_weight: np.ndarray) -> np.ndarray:

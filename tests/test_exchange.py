@@ -87,7 +87,9 @@ def test_added_to_no_steps_at_all():
 def test_relative_penalty_is_a_difference_of_penalties(family):
     bits, steps = np.array([[5.0, 0.0, 9.0]]), np.array([[30.0, 200.0, 4.0]])
     parameters = {k: np.array([x]) for k, x in PARAMETERS[family].items()}
-    found = relative_penalty(family, parameters, bits, steps, np.array([100.0]))
+    found = relative_penalty(
+        family, parameters, bits, steps, np.array([100.0]), np.ones((1, 3), dtype=bool)
+    )
     expected = phi(family, PARAMETERS[family], bits, 100 + steps)
     expected -= phi(family, PARAMETERS[family], 0.0, 104.0)
     np.testing.assert_allclose(found, expected, rtol=1e-13)
@@ -98,7 +100,9 @@ def test_shared_steps_do_not_cancel_under_levin_and_do_under_linear():
 
     def gap(family, parameters, shared):
         columns = {k: np.array([x]) for k, x in parameters.items()}
-        found = relative_penalty(family, columns, bits, steps, np.array([shared]))
+        found = relative_penalty(
+            family, columns, bits, steps, np.array([shared]), np.ones((1, 2), dtype=bool)
+        )
         return found[0, 1] - found[0, 0]
 
     assert gap("levin", {"kappa": 1.0}, 64.0) == pytest.approx(1.0)

@@ -121,6 +121,28 @@ def test_marginal_likelihood_is_under_the_conditioned_prior(measured, weighted):
     assert found["log_marginal_likelihood_error"] < 0.1
 
 
+def test_marginal_likelihood_of_sharp_evidence_under_a_constraint():
+    # So sharp that only bridge sampling serves; P(a >= b) = 1/2 must be divided by all the same.
+    found = two_sided(
+        (1.0, lognormal(0, 1)),
+        (1.0, lognormal(0, 1)),
+        constraints=(at_least("steps.a", "steps.b"),),
+    )
+    sharp = {
+        "kind": "measurement",
+        "component": ["b"],
+        "quantity": ["steps"],
+        "value": [1.5],
+        "log_sd": [5e-4],
+    }
+    part = families_of(fit(found, {"m": sharp}, seed=42, **SETTINGS))["linear"]
+    normal, x = stats.norm, np.log(1.5)
+    exact = normal.logpdf(x) + normal.logsf(x) - x - np.log(0.5)
+    assert abs(part["log_marginal_likelihood"] - exact) < (
+        4 * part["log_marginal_likelihood_error"] + 1e-3
+    )
+
+
 def test_rows_have_matching_names_and_dimensions(measured):
     for group in ("posterior_predictive", "log_likelihood", "prior_predictive"):
         assert measured[group]["sizes"].dims == ("chain", "draw", "sizes_row")

@@ -12,8 +12,8 @@ import numpy as np
 from bayes_mesa.evidence.replicate import SAMPLERS
 from bayes_mesa.inference import Data, Program
 
-#: Iterations of NUTS in one call of `Compiled.advance`: between two looks at the stop flag.
-CHUNK = 25
+#: Iterations of NUTS between two looks at the stop flag; sums over facts make each one long.
+_CHUNK, _CHUNK_WITH_FACTS = 25, 1
 #: Draws whose likelihoods are computed at once.
 _BATCH = 500
 
@@ -22,6 +22,7 @@ _BATCH = 500
 class Compiled:
     """Functions of one program; all take the evidence's numbers ``data`` as their last argument.
 
+    ``chunk`` is how many iterations one call of ``advance`` makes.
     ``start(key, values, data)`` is an unconstrained point at the values of some sites;
     ``initial(num_warmup, key, z, data)`` and ``advance(state, data)`` are NUTS; ``constrain(z,
     data)`` and ``potential(z, data)`` map batches of unconstrained sites; ``log_likelihood(keys,
@@ -30,6 +31,7 @@ class Compiled:
     every row's distribution, table → distribution → parameter → (batch, ...).
     """
 
+    chunk: int
     start: Callable[..., Any]
     initial: Callable[..., Any]
     advance: Callable[..., Any]
@@ -75,6 +77,7 @@ def _compile(identity: _Identity, shapes: Any) -> Compiled:
 
     program = identity.program
     kernel = _kernel(program)
+    chunk = _CHUNK_WITH_FACTS if len(program.model.facts) else _CHUNK
 
     @jax.jit
     def start(key: Any, values: Any, data: Data) -> Any:
@@ -90,7 +93,7 @@ def _compile(identity: _Identity, shapes: Any) -> Compiled:
             after = kernel.sample(carry, (data,), {})
             return after, _collect(after)
 
-        return jax.lax.scan(body, state, None, length=CHUNK)
+        return jax.lax.scan(body, state, None, length=chunk)
 
     @jax.jit
     def constrain(z: Any, data: Data) -> Any:
@@ -108,7 +111,9 @@ def _compile(identity: _Identity, shapes: Any) -> Compiled:
     def row_parameters(keys: Any, values: Any, data: Data) -> Any:
         return _mapped(lambda k, v: _row_parameters(program, k, v, data), keys, values)
 
-    return Compiled(start, initial, advance, constrain, potential, log_likelihood, row_parameters)
+    return Compiled(
+        chunk, start, initial, advance, constrain, potential, log_likelihood, row_parameters
+    )
 
 
 def _mapped(of_one: Callable[..., Any], *batches: Any) -> Any:

@@ -14,7 +14,12 @@ from bayes_mesa.crosscheck import crosscheck
 from bayes_mesa.document import Document, read_document
 from bayes_mesa.errors import InputError, ModelFileError
 from bayes_mesa.evidence import KINDS
-from bayes_mesa.evidence.reading import as_evidence, read_evidence, why_no_kind
+from bayes_mesa.evidence.reading import (
+    as_evidence,
+    read_evidence,
+    why_no_kind,
+    why_no_name,
+)
 from bayes_mesa.facts_file import read_facts
 from bayes_mesa.model import EvidenceTable, Facts, Family, Heuristics, Model, Selection
 from bayes_mesa.source_file import why_outside
@@ -138,6 +143,8 @@ def _facts(document: Document, folder: Path) -> Facts:
 def _evidence(document: Document, folder: Path, model: Model | None) -> tuple[EvidenceTable, ...]:
     tables = []
     for name, entry in document.each(schema.EvidenceEntry, "evidence"):
+        if (why := why_no_name(name)) is not None:
+            document.refuse(("evidence", name), why)
         path = _beside(document, folder, ("evidence", name, "file"), entry.file)
         if (why := why_no_kind(entry.kind)) is not None:
             document.refuse(("evidence", name, "kind"), why)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bayes_mesa.compiled import CHUNK, Compiled, compiled
+from bayes_mesa.compiled import Compiled, compiled
 from bayes_mesa.errors import InputError
 from bayes_mesa.inference import Data, Program
 
@@ -142,12 +142,12 @@ def _run_chain(
 
     collected = []
     total = num_warmup + num_samples
-    for done in range(0, total, CHUNK):
+    for done in range(0, total, functions.chunk):
         if stop.is_set():
             raise Stopped
         state, chunk = functions.advance(state, data)
         collected.append(jax.tree.map(np.asarray, chunk))
-        counter.add(min(CHUNK, total - done))
+        counter.add(min(functions.chunk, total - done))
     return jax.tree.map(lambda *parts: np.concatenate(parts)[num_warmup:total], *collected)
 
 

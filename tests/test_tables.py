@@ -9,6 +9,7 @@ from bayes_mesa.evidence import KINDS
 from bayes_mesa.evidence.reading import as_evidence, read_evidence
 from bayes_mesa.facts_file import read_facts
 from bayes_mesa.model import Component, EvidenceTable, Family, Model, Structure
+from bayes_mesa.model_file import load_model
 from bayes_mesa.tables import Column, read_csv
 
 MODEL = Model(
@@ -297,3 +298,11 @@ def test_faults_of_all_evidence_from_python_come_at_once():
     with pytest.raises(InputError) as caught:
         as_evidence({"a b": {}, "f": {"kind": 3}, "g": None}, MODEL)
     assert len(str(caught.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize("name", ["pressure", "levin_kappa", "correlations"])
+def test_evidence_may_not_take_the_name_of_a_variable(name):
+    table = {"kind": "selection", "class": ["honest"], "count": [3]}
+    message = "must be a name that no variable of the result has"
+    with pytest.raises(InputError, match=f"evidence.{name}: {message}"):
+        as_evidence({name: table}, load_model("speed_simplicity"))

@@ -17,6 +17,20 @@ from bayes_mesa.model import EvidenceTable, Model
 from bayes_mesa.tables import MAX_FAULTS, RowFault, Rows, file_faults, read_csv, read_rows
 from bayes_mesa.wording import listed, shown, suggestion
 
+#: Names that theta's own variables have among the sites of a fit.
+RESERVED = frozenset(
+    {"pressure", "correlations", "fact_bits", "fact_steps", "heuristics_bits", "heuristics_steps"}
+    | {"path_lock_in", "path_deceptive", "linear_rate", "levin_kappa"}
+    | {"power_rate", "power_exponent"}
+)
+
+
+def why_no_name(name: str) -> str | None:
+    """Say why evidence may not be called this; None if it may."""
+    if name in RESERVED:
+        return f"must be a name that no variable of the result has, found {shown(name)}"
+    return None
+
 
 def why_no_kind(kind: Any) -> str | None:
     """Say why this is no kind of evidence; None if it is."""
@@ -88,6 +102,8 @@ def _checked(name: str, given: Any, model: Model) -> tuple[EvidenceTable | None,
 
     if not isinstance(name, str) or not SAFE_NAME.fullmatch(name):
         return None, [": must be named by at most 100 letters, digits and _"]
+    if (why := why_no_name(name)) is not None:
+        return None, [f": {why}"]
     if isinstance(given, EvidenceTable):
         given = {"kind": given.kind, **given.columns}
     if not isinstance(given, Mapping):

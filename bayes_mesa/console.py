@@ -114,6 +114,8 @@ def _critical_text(critical: Mapping[str, Any], side: str, unit: str) -> str:
     several = f" (the verdict changes {changes} times)" if changes > 1 else ""
     if critical["never"]:
         return f"no deceptive program is favored where only bits count{several}"
+    if critical["value"] is None:
+        return "not defined, because nothing fits or a structure runs no step"
     value = number_text(critical["value"])
     return f"a deceptive program is favored at {side} {value} {unit}{several}"
 

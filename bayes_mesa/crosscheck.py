@@ -57,7 +57,12 @@ def _base(document: Document) -> str | None:
     if not document.has("model"):
         return "base"
     table = document.table(schema.ModelTable, "model")
-    return table.base_objective if table else None
+    if table:
+        return table.base_objective
+    # Another fault in [model] must not hide those that hang on the base objective.
+    model = document.source.data["model"]
+    written = model.get("base_objective", "base") if isinstance(model, dict) else None
+    return written if isinstance(written, str) else None
 
 
 def _base_loss(document: Document) -> Conflicts:

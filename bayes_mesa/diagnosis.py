@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,8 +58,11 @@ def diagnose(tree: xr.DataTree, families: tuple[str, ...]) -> dict[str, Any]:
     diverging = {name: _divergences(tree, name) for name in families}
     r_hats = [m.r_hat for m in found.values() if m.r_hat is not None]
     warnings = [str(w) for w in json.loads(tree.attrs.get("warnings", "[]"))]
+    # Without evidence the draws are independent: their R-hat strays, and no remedy would help.
+    independent = tree.attrs.get("evidence") == "[]"
     for name in families:
-        warnings += _in_words(name, found[name], diverging[name])
+        mixed = replace(found[name], r_hat=None) if independent else found[name]
+        warnings += _in_words(name, mixed, diverging[name])
     if tree[f"posterior_{families[0]}"].sizes["draw"] < MIN_DRAWS:
         warnings.append(
             f"fewer than {MIN_DRAWS} draws per chain: convergence cannot be judged; raise --draws"

@@ -63,7 +63,7 @@ def _family_warnings(model: Model, fit: FamilyFit) -> list[str]:
     if empty > 0.0:
         found.append(
             f"{name}: in {empty:.3g} of the draws no structure fits under the cap and the "
-            "capacity; masses there are NaN and left out of the means."
+            "capacity; masses there are NaN and left out of the means, and nothing is favored."
         )
     error = float(np.max(fit.posterior["log_weight_error"]))
     if error > _UNSURE_WEIGHT:

@@ -775,3 +775,15 @@ def test_numbers_at_the_ends_of_the_range(tmp_path):
     model = load_model(path)
     assert model.components[0].bits == Known(1e308)
     assert math.isfinite(np.float64(model.components[0].bits.value))
+
+
+def test_a_fault_in_model_does_not_hide_a_declared_base_loss(tmp_path):
+    path = tmp_path / "m.toml"
+    path.write_text(
+        '[model]\nname = "Bad Name"\n[components.a]\nbits = 1\n[structures.s]\nstores = ["a"]\n'
+        'train = "base"\ndeploy = "base"\n[exchange.linear]\nrate = 1\n'
+        "[objectives.base]\nloss = 1\n"
+    )
+    with pytest.raises(ModelFileError) as caught:
+        load_model(str(path))
+    assert [f.field for f in caught.value.faults] == ["model.name", "objectives.base.loss"]

@@ -223,3 +223,11 @@ def test_a_tree_without_a_family_it_names():
     del tree["posterior_levin"]
     with pytest.raises(ResultFileError, match="no draws under: levin"):
         summarize(tree)
+
+
+def test_independent_draws_are_not_told_to_warm_up():
+    dataset = family_dataset(favored(0, 1, repeat=100))
+    dataset["bits"][:, :, 1] += 1e6 * dataset["chain"]
+    tree = posterior_tree({"linear": dataset})
+    tree.attrs["evidence"] = "[]"
+    assert not any("R-hat" in w for w in summarize(tree)["diagnostics"]["warnings"])

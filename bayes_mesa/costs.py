@@ -27,6 +27,8 @@ class Counts:
         int (O,): which component's steps an overlap takes from.
     uses
         v_s, float64 (S,): how often s needs its facts in an episode.
+    rule_bits
+        float64 (S,): description length of a program's own tree in the grammar; 0 without one.
     """
 
     bits: np.ndarray
@@ -34,6 +36,7 @@ class Counts:
     overlap: np.ndarray
     overlap_component: np.ndarray
     uses: np.ndarray
+    rule_bits: np.ndarray
 
     @classmethod
     def of(cls, model: Model) -> Counts:
@@ -50,7 +53,8 @@ class Counts:
         inside = np.array([index[o.inside] for o in model.overlaps], dtype=int)
         uses = np.array([model.facts.uses.get(s.name, 1.0) for s in model.structures])
         overlap = np.minimum(steps[:, component], steps[:, inside])
-        return cls(bits, steps, overlap, component, uses)
+        rule_bits = np.array([s.rule_bits for s in model.structures])
+        return cls(bits, steps, overlap, component, uses, rule_bits)
 
     @cached_property
     def _step_terms(self) -> np.ndarray:
@@ -84,13 +88,14 @@ class Totals:
 
 
 def totals(counts: Counts, theta: Mapping[str, Any], xp: Any = np) -> Totals:
-    """Bits c_s = A^c_s·c and steps t_s = A^t_s·t − Σ_o f_o t_o min(runs) of every structure.
+    """Bits c_s = A^c_s·c + rule bits, and steps t_s = A^t_s·t − Σ_o f_o t_o min(runs) of every structure.
 
     ``theta`` holds ``bits``, ``steps`` (..., C) and ``overlap_fraction`` (..., O).
     """
     overlapped = theta["overlap_fraction"] * theta["steps"][..., counts.overlap_component]
     step_terms = xp.concatenate([theta["steps"], overlapped], axis=-1)
     shared_bits, bits = _split(counts.bits, theta["bits"], xp)
+    bits = bits + counts.rule_bits
     shared_steps, steps = _split(counts._step_terms, step_terms, xp)
     return Totals(shared_bits, shared_steps, bits, steps)
 

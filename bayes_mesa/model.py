@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from bayes_mesa.beliefs import Belief, Known
+from bayes_mesa.grammar import Code, Grammar
 
 HONEST, DECEPTIVE, MISALIGNED = "honest", "deceptive", "misaligned"
 CLASSES = (HONEST, DECEPTIVE, MISALIGNED)
@@ -35,7 +36,8 @@ class Component:
 class Structure:
     """A program shape: how often it stores and runs each component, and what it pursues.
 
-    ``stores`` and ``runs`` map component names to whole counts; ``multiplicity`` is m_s > 0.
+    ``stores`` and ``runs`` map component names to whole counts; ``multiplicity`` is m_s > 0. A
+    program of the grammar has ``rule_bits``, the description length of its tree, and its ``code``.
     """
 
     name: str
@@ -45,6 +47,8 @@ class Structure:
     deploy: str
     symbol: str = ""
     multiplicity: float = 1.0
+    rule_bits: float = 0.0
+    code: Code = ()
 
     def class_under(self, base_objective: str) -> str:
         """Class derived from what is pursued in training and in deployment."""
@@ -179,9 +183,22 @@ class EvidenceTable:
         return {n: x for n, x in self.columns.items() if x.dtype.kind in "fi"}
 
 
+@dataclass(frozen=True)
+class Column:
+    """One place of the ``structure`` dimension of results: a structure, or the rest of a class."""
+
+    name: str
+    symbol: str
+    class_name: str
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A checked model file. ``text`` and ``sha256`` are those of the file as read."""
+    """A checked model file. ``text`` and ``sha256`` are those of the file as read.
+
+    With a ``grammar``, ``structures`` are the programs of it that results name, and every other
+    program counts in the column ``other_CLASS``.
+    """
 
     name: str
     components: tuple[Component, ...]
@@ -197,6 +214,7 @@ class Model:
     selection: Selection = Selection()
     path_dependence: Path | None = None
     evidence: tuple[EvidenceTable, ...] = ()
+    grammar: Grammar | None = None
     title: str = ""
     source: str = ""
     note: str = ""
@@ -215,6 +233,15 @@ class Model:
         return tuple(
             s.train == self.base_objective or s.train in self.losses for s in self.structures
         )
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """What the ``structure`` dimension of results holds: the structures, then what is left."""
+        named = [
+            Column(s.name, s.symbol, c) for s, c in zip(self.structures, self.classes, strict=True)
+        ]
+        rest = [] if self.grammar is None else [Column(f"other_{c}", "", c) for c in CLASSES]
+        return (*named, *rest)
 
     @cached_property
     def component_index(self) -> Mapping[str, int]:

@@ -21,6 +21,7 @@ NATIVE = ROOT / "_ext"
 # file and its evidence are read, what programs cost, what is inferred, drawn and shown.
 STOREYS = (
     "errors beliefs number_text wording screening",
+    "grammar interpreter expression",
     "model slots",
     "source_file toml_lines toml_source tables schema_types schema document crosscheck facts_file",
     "exchange costs",

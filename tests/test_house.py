@@ -25,6 +25,7 @@ STOREYS = (
     "model slots",
     "source_file toml_lines toml_source tables schema_types schema document crosscheck facts_file",
     "exchange costs",
+    "inside frontier",
     "fact_sums fact_sums_jax least critical dominance",
     "verdict log_mass",
     "evidence model_file",

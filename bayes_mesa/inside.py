@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -289,7 +290,7 @@ class _Maker:
         return least, most, cases
 
 
-def _raised(highest: Ints, k: int, level: int) -> Ints:
+def _raised(highest: Ints, k: Any, level: Any) -> Ints:
     found = highest.copy()
     found[k] = level
     return found

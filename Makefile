@@ -20,8 +20,8 @@ ENVIRONMENT := $(VENV)/.environment
 BUILT       := $(VENV)/.built
 NATIVE      := $(wildcard _ext/*.pyx _ext/*.pxd _ext/*.h)
 # The tests that drive the kernels themselves, for the bounds-checked build.
-DRIVEN      := $(wildcard tests/test_fact_sums.py tests/test_program_draws.py tests/test_critical.py \
-                 tests/test_least.py tests/test_envelope.py)
+DRIVEN      := $(addprefix tests/test_,fact_sums.py program_draws.py critical.py least.py \
+                 program_sums.py enumeration.py tempering.py)
 
 .PHONY: run test test-slow lint bench debug clean
 

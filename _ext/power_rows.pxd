@@ -351,7 +351,17 @@ cdef inline Py_ssize_t power_rows(
     double* weight
 ) noexcept nogil:
     # Rates in units of 1/t_s and log weights; `rule` holds 3 TAIL_ROWS numbers.
-    cdef Py_ssize_t count = power_nodes(window, delta, spacing), k, first
+    cdef Py_ssize_t count = power_nodes(window, delta, spacing)
+    fill_power_rows(window, rule, count, delta, spacing, rate, weight)
+    return count
+
+
+cdef inline void fill_power_rows(
+    const Window* window, double* rule, Py_ssize_t count, const double* delta,
+    const double* spacing, double* rate, double* weight
+) noexcept nogil:
+    # The same for the nodes given, which rise.
+    cdef Py_ssize_t k, first
     cdef double least, most, e
     cdef double log_origin = log(window.omega) + log1p(-window.omega) / window.excess
     cdef int body
@@ -368,7 +378,6 @@ cdef inline Py_ssize_t power_rows(
     for k in range(count):
         weight[k] += tilt(window, delta[k]) + log(spacing[k])
         rate[k] = window.slope * exp(window.excess * delta[k])
-    return count
 
 
 cdef inline double power_steps(

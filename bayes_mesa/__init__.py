@@ -16,6 +16,7 @@ _HOME = {
     "fit": "fitting",
     "numpyro_model": "inference",
     "sample_programs": "programs",
+    "enumerate_programs": "enumeration",
     "summarize": "summary",
     "save_posterior": "store",
     "open_posterior": "store",

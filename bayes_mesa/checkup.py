@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from bayes_mesa.critical_pressure import critical_pressure
 from bayes_mesa.datasets import describe_beliefs
 from bayes_mesa.dominance import dominance, never_favored
 from bayes_mesa.estimand import finite
+from bayes_mesa.favorable import can_be_favored
 from bayes_mesa.model import Family, Model
 from bayes_mesa.prior_draws import slack
+from bayes_mesa.program_list import with_listed
 from bayes_mesa.slots import assemble, slots
 from bayes_mesa.verdict import verdicts
 from bayes_mesa.warning_texts import model_warnings
@@ -21,13 +24,18 @@ from bayes_mesa.warning_texts import model_warnings
 def checkup(model: Model) -> dict[str, Any]:
     """Everything that the command ``check`` prints; all numbers are finite or None.
 
+    Of a grammar the labelled programs are looked at, and the best at the prior medians.
+
     Returns
     -------
     dict
         ``model``, ``title``, ``beliefs``, ``structures`` (class, and bits and steps at the prior
         medians), ``dominance``, ``never_favored``, ``critical_rate`` and ``critical_kappa`` at the
         medians, ``by_exchange`` (what is favored at the medians, and by how much), ``warnings``.
+        With a grammar also ``grammar``: ``rules``, ``symbols``, ``critical_pressure``, and the
+        programs that ``can_be_favored`` at some costs.
     """
+    model = with_listed(model)
     found = {family.name: _at_medians(model, family) for family in model.families}
     first = next(iter(found.values()))
     return {
@@ -41,7 +49,21 @@ def checkup(model: Model) -> dict[str, Any]:
         "critical_kappa": _critical(first, "kappa", always=np.inf, never=0.0),
         "by_exchange": {name: _verdict(model, figures) for name, figures in found.items()},
         "warnings": [*model_warnings(model), *_broken_constraints(model)],
+        **_grammar(model),
     }
+
+
+def _grammar(model: Model) -> dict[str, Any]:
+    """Size of the grammar, its critical pressure, and the programs that can be favored at all."""
+    if model.grammar is None:
+        return {}
+    found = {
+        "symbols": len(model.grammar.symbols),
+        "rules": len(model.grammar.rules),
+        "critical_pressure": critical_pressure(model.grammar),
+        "can_be_favored": [s.name for s in can_be_favored(model)],
+    }
+    return {"grammar": found}
 
 
 def _medians(model: Model, family: Family) -> dict[str, np.ndarray]:
@@ -85,17 +107,17 @@ def _critical(
 def _verdict(model: Model, figures: Mapping[str, np.ndarray]) -> dict[str, Any]:
     favored = np.flatnonzero(figures["structure_favored"][0])
     return {
-        "favored": model.structures[int(favored[0])].name if favored.size else None,
+        "favored": model.columns[int(favored[0])].name if favored.size else None,
         "deceptive_mass": finite(figures["deceptive_mass"][0]),
         "margin_bits": finite(figures["margin_bits"][0]),
     }
 
 
 def _broken_constraints(model: Model) -> list[str]:
-    medians = _medians(model, model.families[0])
+    values = _medians(model, model.families[0])
     return [
         f"The prior medians break the constraint {constraint}: the verdict at the medians is not "
         "one that the prior allows."
         for constraint in model.constraints
-        if float(slack(model, constraint, medians)[0]) < 0.0
+        if float(slack(model, constraint, values)[0]) < 0.0
     ]

@@ -55,7 +55,15 @@ class Method(StrEnum):
 
 def main() -> None:
     """Run the command line; exits with 0, 1 (our fault), 2 (wrong input) or 130 (interrupted)."""
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        if end.code != INTERRUPTED:
+            raise
+        # All is said and cleaned up; taking the libraries apart would take longer than the stop.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(INTERRUPTED)
 
 
 def _command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -224,6 +232,39 @@ def _write_results(tree: xr.DataTree, folder: Path) -> dict[str, Any]:
     return summary
 
 
+@_command("enumerate")
+def enumerate_(
+    model: ModelArgument,
+    mass: Annotated[float, typer.Option(help="Share of the weight to list.")] = 0.999,
+    width: Annotated[
+        float | None,
+        typer.Option(help="Width of the deceptive mass's interval to reach, instead of --mass."),
+    ] = None,
+    max_programs: Annotated[int, typer.Option(help="Programs to look at, at most.")] = 10_000_000,
+    as_json: Json = False,
+) -> None:
+    """List the programs by cost, at the prior medians; bound the mass of all others."""
+    from bayes_mesa.model_file import load_model
+
+    loaded = load_model(model)
+    from bayes_mesa.console import enumeration_text, progress_bar
+    from bayes_mesa.enumeration import enumerate_programs
+
+    with progress_bar(shown=True) as report:
+
+        def progress(programs: int, _: float) -> None:
+            if report is not None:
+                report("programs", programs, max_programs)
+
+        found = enumerate_programs(
+            loaded, mass, width=width, max_programs=max_programs, progress=progress
+        )
+    if as_json:
+        _print_json(found)
+    else:
+        _print(enumeration_text(found))
+
+
 @_command("programs")
 def programs(
     source: Annotated[
@@ -292,7 +333,8 @@ def _program_shares(tree: xr.DataTree) -> str:
     by_class: dict[str, float] = {}
     for name, of in zip(names, classes.to_numpy().tolist(), strict=True):
         by_class[of] = by_class.get(of, 0.0) + shares[name]
-    return programs_text(shares, by_class)
+    about = {str(name): x for name, x in tree["programs"].attrs.items()}
+    return programs_text(shares, by_class, about)
 
 
 @_command("report")

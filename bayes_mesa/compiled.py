@@ -13,7 +13,7 @@ from bayes_mesa.evidence.replicate import SAMPLERS
 from bayes_mesa.inference import Data, Program
 
 #: Iterations of NUTS between two looks at the stop flag; sums over facts make each one long.
-_CHUNK, _CHUNK_WITH_FACTS = 25, 1
+_CHUNK, _CHUNK_OF_SUMS = 25, 1
 #: Draws whose likelihoods are computed at once.
 _BATCH = 500
 
@@ -77,7 +77,8 @@ def _compile(identity: _Identity, shapes: Any) -> Compiled:
 
     program = identity.program
     kernel = _kernel(program)
-    chunk = _CHUNK_WITH_FACTS if len(program.model.facts) else _CHUNK
+    sums = len(program.model.facts) or program.model.grammar is not None
+    chunk = _CHUNK_OF_SUMS if sums else _CHUNK
 
     @jax.jit
     def start(key: Any, values: Any, data: Data) -> Any:

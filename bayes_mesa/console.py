@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from bayes_mesa.model import CLASSES
 from bayes_mesa.number_text import (
     error_text,
     interval_text,
@@ -14,6 +16,14 @@ from bayes_mesa.number_text import (
     percent_text,
     probability_text,
 )
+from bayes_mesa.wording import shortened
+
+#: Programs in a table for the terminal; --json has more.
+_MOST_ROWS = 25
+#: Listed programs of a grammar in the headline, and characters of their names.
+_MOST_PROGRAMS, _LONGEST_NAME = 8, 44
+#: What results call the programs of a class that are not listed one by one.
+_REST = tuple(f"other_{name}" for name in CLASSES)
 
 Report = Callable[[str, int, int], None]
 
@@ -40,25 +50,43 @@ def headline(summary: Mapping[str, Any]) -> str:
         _headline_row(name, probability_text(f["weight"]), f)
         for name, f in summary["by_exchange"].items()
     ]
-    structures = [
-        (
-            name,
-            s["class"],
-            error_text(s["favored"]),
-            interval_text(s["favored"]),
-            error_text(s["mass"]),
-        )
-        for name, s in summary["structures"].items()
-    ]
     parts = [
         columns(
             ("exchange", "weight", "deceptive favored", "90 %", "deceptive mass", "90 % of draws"),
             families,
         ),
-        columns(("structure", "class", "favored", "90 %", "mass"), structures),
+        _headline_structures(summary["structures"]),
         *(f"warning: {_one_line(w)}" for w in summary["diagnostics"]["warnings"]),
     ]
     return "\n\n".join(parts)
+
+
+def _headline_structures(structures: Mapping[str, Mapping[str, Any]]) -> str:
+    """Every structure; of a grammar's many programs the heaviest, and the rest of every class."""
+    rest = [name for name in structures if name in _REST]
+    shown = [name for name in structures if name not in _REST]
+    left_out = len(shown) - _MOST_PROGRAMS if len(rest) == len(_REST) else 0
+    if left_out > 0:
+        shown = sorted(shown, key=lambda n: -(structures[n]["mass"]["mean"] or 0.0))
+        shown = shown[:_MOST_PROGRAMS]
+    rows = [
+        (
+            _clipped(name) if rest else name,
+            s["class"],
+            error_text(s["favored"]),
+            interval_text(s["favored"]),
+            error_text(s["mass"]),
+        )
+        for name in (*shown, *rest)
+        for s in (structures[name],)
+    ]
+    table = columns(("structure", "class", "favored", "90 %", "mass"), rows)
+    more = f"\n... and {left_out} more listed programs with less mass (summary.json)"
+    return table + more if left_out > 0 else table
+
+
+def _clipped(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}..."
 
 
 def _headline_row(name: str, weight: str, figures: Mapping[str, Any]) -> tuple[str, ...]:
@@ -81,7 +109,7 @@ def checkup_text(found: Mapping[str, Any]) -> str:
         for b in found["beliefs"]
     ]
     structures = [
-        (name, s["symbol"], s["class"], number_text(s["bits"]), number_text(s["steps"]))
+        (_clipped(name), s["symbol"], s["class"], number_text(s["bits"]), number_text(s["steps"]))
         for name, s in found["structures"].items()
     ]
     parts = [
@@ -89,11 +117,36 @@ def checkup_text(found: Mapping[str, Any]) -> str:
         columns(("quantity", "5 %", "median", "95 %", "kind"), beliefs),
         "At the prior medians:\n"
         + columns(("structure", "symbol", "class", "bits", "steps"), structures),
-        "\n".join(_one_line(s["text"]) for s in found["dominance"]) or "No structure dominates.",
+        _dominance_text(found),
+        *_grammar_text(found),
         _verdict_text(found),
         *(f"warning: {_one_line(w)}" for w in found["warnings"]),
     ]
     return "\n\n".join(parts)
+
+
+def _dominance_text(found: Mapping[str, Any]) -> str:
+    """What is proved; with a grammar, of the many listed programs only the first statements."""
+    said = [_one_line(s["text"]) for s in found["dominance"]] or ["No structure dominates."]
+    if "grammar" in found and len(said) > _MOST_PROGRAMS:
+        more = len(said) - _MOST_PROGRAMS
+        said = [*said[:_MOST_PROGRAMS], f"... and {more} more such statements (--json)"]
+    return "\n".join(said)
+
+
+def _grammar_text(found: Mapping[str, Any]) -> list[str]:
+    """Size of the grammar, and which of its programs can be favored at some costs."""
+    if "grammar" not in found:
+        return []
+    grammar = found["grammar"]
+    names = [f"  {_one_line(name)}" for name in grammar["can_be_favored"]]
+    return [
+        f"grammar: {grammar['rules']} rules for {grammar['symbols']} symbols; the sum over all "
+        f"programs converges above pressure {number_text(grammar['critical_pressure'])}",
+        "\n".join(
+            [f"At most {len(names)} of all programs can be favored, at the right costs:", *names]
+        ),
+    ]
 
 
 def _verdict_text(found: Mapping[str, Any]) -> str:
@@ -120,12 +173,78 @@ def _critical_text(critical: Mapping[str, Any], side: str, unit: str) -> str:
     return f"a deceptive program is favored at {side} {value} {unit}{several}"
 
 
-def programs_text(shares: Mapping[str, float], classes: Mapping[str, float]) -> str:
-    """How the programs drawn are spread over structures and classes."""
-    return "\n\n".join(
-        columns((what, "share of programs"), [(n, percent_text(x)) for n, x in rows.items()])
-        for what, rows in (("structure", shares), ("class", classes))
+def programs_text(
+    shares: Mapping[str, float], classes: Mapping[str, float], about: Mapping[str, Any]
+) -> str:
+    """How the programs drawn are spread over structures and classes, and how they were drawn."""
+    shown = shares
+    if len(shares) > 2 * _MOST_PROGRAMS:
+        shown = {name: share for name, share in shares.items() if share > 0.0}
+    tables = [
+        columns((what, "share of programs"), [(_clipped(n), percent_text(x)) for n, x in rows])
+        for what, rows in (("structure", shown.items()), ("class", classes.items()))
+    ]
+    drawn = f"drawn by {about['method']}: {_one_line(about['reason'])}"
+    warnings = [f"warning: {_one_line(w)}" for w in json.loads(about.get("warnings", "[]"))]
+    return "\n\n".join([*tables, drawn, *warnings])
+
+
+def enumeration_text(found: Mapping[str, Any]) -> str:
+    """What `enumerate_programs` found, for people."""
+    families = [_listed_row("average", "", found)]
+    families += [
+        _listed_row(name, probability_text(f["weight"]), f)
+        for name, f in found["by_exchange"].items()
+    ]
+    rows = [_program_row(entry) for entry in found["programs"][:_MOST_ROWS]]
+    left_out = found["programs_total"] - len(rows)
+    more = f"\n... and {left_out} more with less weight (--json)" if left_out > 0 else ""
+    champions = [
+        (name, *_program_row(entry)[:5], number_text(entry["penalty"]))
+        for name, f in found["by_exchange"].items()
+        for entry in f["champions"].values()
+        if entry is not None
+    ]
+    parts = [
+        f"At {_one_line(found['at']['text'])}:",
+        columns(("exchange", "weight", "mass listed", "deceptive mass", "certainly"), families),
+        columns(("program", "symbol", "class", "bits", "steps", "mass", "certainly"), rows) + more,
+        "Best of each class:\n"
+        + columns(
+            ("exchange", "program", "symbol", "class", "bits", "steps", "penalty"), champions
+        ),
+        _extent_text(found),
+    ]
+    return "\n\n".join(parts)
+
+
+def _listed_row(name: str, weight: str, figures: Mapping[str, Any]) -> tuple[str, ...]:
+    mass = figures["deceptive_mass"]
+    listed = percent_text(figures["mass_listed"])
+    return (name, weight, listed, probability_text(mass["mean"]), interval_text(mass))
+
+
+def _program_row(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    many = f" (one of {entry['count']})" if entry["count"] != 1 else ""
+    return (
+        shortened(entry["program"]) + many,
+        entry["symbol"],
+        entry["class"],
+        number_text(entry["bits"]),
+        number_text(entry["steps"]),
+        probability_text(entry["weight"]),
+        interval_text({"mean": entry["weight"], **{n: entry[n] for n in ("lower", "upper")}}),
     )
+
+
+def _extent_text(found: Mapping[str, Any]) -> str:
+    count = found["programs_listed"]
+    if found["complete"]:
+        return f"All {count} programs are listed."
+    text = f"{count} programs are listed, among them all below {found['up_to_bits']:.1f} rule bits."
+    if found["reached"]:
+        return text
+    return f"{text} What was asked for was not reached: this is the interval reached."
 
 
 @contextmanager

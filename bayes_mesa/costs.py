@@ -87,21 +87,31 @@ class Totals:
         return self.shared_steps[..., None] + self.steps
 
 
-def totals(counts: Counts, theta: Mapping[str, Any], xp: Any = np) -> Totals:
-    """Bits c_s = A^c_s·c + rule bits, and steps t_s = A^t_s·t − Σ_o f_o t_o min(runs) of every structure.
+def totals(
+    counts: Counts,
+    theta: Mapping[str, Any],
+    xp: Any = np,
+    *,
+    shared: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Totals:
+    """Bits c_s = A^c_s·c + rule bits, and steps t_s = A^t_s·t − Σ_o f_o t_o min(runs).
 
-    ``theta`` holds ``bits``, ``steps`` (..., C) and ``overlap_fraction`` (..., O).
+    ``theta`` holds ``bits``, ``steps`` (..., C) and ``overlap_fraction`` (..., O). ``shared`` gives
+    the stores and runs (C,) to take out as shared, in place of what all structures here share.
     """
+    stores, runs = shared if shared is not None else (None, None)
     overlapped = theta["overlap_fraction"] * theta["steps"][..., counts.overlap_component]
     step_terms = xp.concatenate([theta["steps"], overlapped], axis=-1)
-    shared_bits, bits = _split(counts.bits, theta["bits"], xp)
+    shared_bits, bits = _split(counts.bits, theta["bits"], xp, stores)
     bits = bits + counts.rule_bits
-    shared_steps, steps = _split(counts._step_terms, step_terms, xp)
+    shared_steps, steps = _split(counts._step_terms, step_terms, xp, runs)
     return Totals(shared_bits, shared_steps, bits, steps)
 
 
-def _split(counts: np.ndarray, costs: Any, xp: Any) -> tuple[Any, Any]:
-    shared = counts.min(axis=0)
+def _split(
+    counts: np.ndarray, costs: Any, xp: Any, shared: np.ndarray | None = None
+) -> tuple[Any, Any]:
+    shared = counts.min(axis=0) if shared is None else shared
     # einsum, not matmul: a BLAS may sum in an order that depends on the number of threads.
     return (
         xp.einsum("...k,k->...", costs, shared),

@@ -12,6 +12,7 @@ from bayes_mesa import schema
 from bayes_mesa.beliefs import Belief, Known
 from bayes_mesa.document import Document
 from bayes_mesa.model import Quantity
+from bayes_mesa.schema_grammar import RuleTable
 from bayes_mesa.wording import Location, listed, shown
 
 MAX_CORRELATED = 1000
@@ -38,22 +39,27 @@ def _required_tables(document: Document) -> Conflicts:
     """The tables without which there is no model."""
     if not document.has("model"):
         yield Conflict(("model", "name"), "must be given, found nothing")
-    if not document.source.data.get("structures", document.has("grammar")):
+    if not document.source.data.get("structures") and not document.has("grammar"):
         yield Conflict(("structures",), "must hold at least one structure, found none")
     if not document.source.data.get("exchange"):
         families = listed(schema.FAMILIES)
         yield Conflict(("exchange",), f"must hold at least one of {families}, found none")
     if not document.has("components") and any(_used(document)):
-        yield Conflict(("components",), "must hold what structures store and run, found none")
+        users = "rules" if document.has("grammar") else "structures"
+        yield Conflict(("components",), f"must hold what {users} store and run, found none")
 
 
 def _used(document: Document) -> Iterator[str]:
     for _, structure in document.each(schema.StructureTable, "structures"):
         yield from structure.stores
         yield from structure.runs
+    for _, rule in document.each(RuleTable, "rules"):
+        yield from rule.stores
+        yield from rule.runs
 
 
-def _base(document: Document) -> str | None:
+def base_objective(document: Document) -> str | None:
+    """What the file calls the base objective; None where that cannot be read."""
     if not document.has("model"):
         return "base"
     table = document.table(schema.ModelTable, "model")
@@ -66,7 +72,7 @@ def _base(document: Document) -> str | None:
 
 
 def _base_loss(document: Document) -> Conflicts:
-    base, objectives = _base(document), document.source.data.get("objectives")
+    base, objectives = base_objective(document), document.source.data.get("objectives")
     if base is not None and isinstance(objectives, dict) and base in objectives:
         found = "must be left out: the base objective loses nothing, and no loss can be declared"
         yield Conflict(("objectives", base, "loss"), found)
@@ -74,7 +80,7 @@ def _base_loss(document: Document) -> Conflicts:
 
 def _eligible(document: Document) -> Conflicts:
     """At least one structure does equally well in training, or has its loss declared."""
-    base, given = _base(document), document.source.data.get("structures")
+    base, given = base_objective(document), document.source.data.get("structures")
     structures = dict(document.each(schema.StructureTable, "structures"))
     if base is None or not structures or len(structures) < len(given or ()):
         return

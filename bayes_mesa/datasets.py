@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_mesa.beliefs import Belief, Known, Prior
+from bayes_mesa.expression import expression
 from bayes_mesa.model import CLASSES, Model
 from bayes_mesa.slots import overlap_name, slots
 
@@ -39,6 +40,7 @@ UNITS: Mapping[str, str] = {
     "structure_bits": "bits",
     "structure_steps": "steps per episode",
     "margin_bits": "bits",
+    "least_steps": "steps per episode",
     "linear_rate": "steps per bit",
     "critical_rate": "steps per bit",
     "levin_kappa": "bits per doubling of time",
@@ -54,7 +56,7 @@ def coordinates(model: Model) -> dict[str, list[str]]:
         "fact": list(model.facts.names),
         "overlap": [overlap_name(o.component, o.inside) for o in model.overlaps],
         "objective": list(model.losses),
-        "structure": [s.name for s in model.structures],
+        "structure": [c.name for c in model.columns],
         "class": list(CLASSES),
     }
 
@@ -91,18 +93,27 @@ def dataset(
 
 
 def constant_data(model: Model) -> xr.Dataset:
-    """What does not vary: class, symbol, multiplicity and uses of every structure."""
+    """What does not vary: class, symbol, training, multiplicity and uses of every structure.
+
+    With a grammar also the expression of every listed program, empty for the rest of a class.
+    """
     import xarray as xr
 
-    names = [s.name for s in model.structures]
+    found = model.columns
+    own = {s.name: s for s in model.structures}
     columns: dict[str, list[Any]] = {
-        "structure_class": list(model.classes),
-        "structure_symbol": [s.symbol for s in model.structures],
-        "multiplicity": [s.multiplicity for s in model.structures],
-        "uses": [float(model.facts.uses.get(s.name, 1.0)) for s in model.structures],
+        "structure_class": [c.class_name for c in found],
+        "structure_symbol": [c.symbol for c in found],
+        "structure_train": [own[c.name].train if c.name in own else "" for c in found],
+        "multiplicity": [own[c.name].multiplicity if c.name in own else 1.0 for c in found],
+        "uses": [float(model.facts.uses.get(c.name, 1.0)) for c in found],
     }
+    if (grammar := model.grammar) is not None:
+        columns["structure_program"] = [
+            expression(grammar, own[c.name].code) if c.name in own else "" for c in found
+        ]
     variables = {name: (("structure",), np.array(x)) for name, x in columns.items()}
-    return xr.Dataset(variables, coords={"structure": names})
+    return xr.Dataset(variables, coords={"structure": [c.name for c in found]})
 
 
 def observed_data(model: Model, tables: Sequence[Any]) -> xr.Dataset:

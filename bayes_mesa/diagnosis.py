@@ -34,6 +34,9 @@ DERIVED = frozenset(
         "rate_crossings",
         "kappa_crossings",
         "log_weight_error",
+        "mass_error",
+        "mass_bound",
+        "least_steps",
     }
 )
 

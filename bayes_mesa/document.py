@@ -11,12 +11,13 @@ from pydantic_core import ErrorDetails
 
 from bayes_mesa import schema
 from bayes_mesa.errors import Fault
+from bayes_mesa.schema_grammar import MAX_RULES, GrammarTable, ProgramTable, RuleTable
 from bayes_mesa.schema_types import SAFE_NAME, Names, Table, belief_keys, without_tags
 from bayes_mesa.toml_source import TomlSource
 from bayes_mesa.wording import Location, closest, listed, shown, suggestion
 
 #: Part of the contract, but not of this version.
-LATER_TABLES = ("regime", "grammar")
+LATER_TABLES = ("regime",)
 SECTIONS = (
     *("model", "components", "structures", "objectives", "constraints", "correlations"),
     *("overlaps", "heuristics", "facts", "exchange", "selection", "regime", "path", "grammar"),
@@ -138,6 +139,8 @@ def _read_section(document: Document, section: str, value: Any) -> None:
         document.refuse((section,), f"must be a table, found {shown(value)}")
     elif section == "exchange":
         _read_exchange(document, value)
+    elif section == "grammar":
+        _read_grammar(document, value)
     else:
         for name, entry in value.items():
             _read_entry(document, section, name, entry)
@@ -154,16 +157,39 @@ def _read_exchange(document: Document, value: dict[str, Any]) -> None:
             _read_table(document, kind, ("exchange", name), entry)
 
 
+def _read_grammar(document: Document, value: dict[str, Any]) -> None:
+    _read_table(document, GrammarTable, ("grammar",), value)
+    rules = value.get("rules")
+    for index, entry in enumerate(rules[:MAX_RULES] if isinstance(rules, list) else ()):
+        _read_table(document, RuleTable, ("grammar", "rules", index), entry)
+
+
 def _read_entry(document: Document, section: str, name: str, entry: Any) -> None:
     location = (section, name)
     if section != "objectives" and not SAFE_NAME.fullmatch(name):
         found = f"must be a name of at most 100 letters, digits and _, found {shown(name)}"
         document.refuse(location, found)
+    if section == "structures" and document.has("grammar"):
+        _read_program(document, location, entry)
+        return
     if section == "structures" and isinstance(entry, dict) and "program" in entry:
-        found = "must be left out: this version does not support programs of a grammar yet"
-        document.refuse((*location, "program"), found)
+        document.refuse((*location, "program"), "must be left out where there is no [grammar]")
         return
     _read_table(document, schema.NAMED[section], location, entry)
+
+
+def _read_program(document: Document, location: Location, entry: Any) -> None:
+    """A structure beside a grammar: it labels a program, and counts nothing by hand."""
+    by_hand = schema.StructureTable.model_fields.keys() - ProgramTable.model_fields.keys()
+    if isinstance(entry, dict) and (given := [key for key in entry if key in by_hand]):
+        if "program" not in entry:
+            found = 'must be written as program = "..." where there is a [grammar]'
+            document.refuse(location, f"{found}, found {listed(given)}")
+            return
+        for key in given:
+            document.refuse((*location, key), "must be left out: the program and its rules say it")
+        entry = {key: value for key, value in entry.items() if key not in by_hand}
+    _read_table(document, ProgramTable, location, entry)
 
 
 def _read_table(document: Document, kind: type[Table], location: Location, value: Any) -> None:
@@ -174,8 +200,9 @@ def _read_table(document: Document, kind: type[Table], location: Location, value
     except ValidationError as error:
         _refuse_all(document, kind, location, error.errors(include_url=False))
     else:
-        name = location[1] if len(location) > 1 else ""
-        document.tables.setdefault(str(location[0]), {})[name] = read
+        # Those of the grammar's rules are told apart by their position.
+        section, name = location[-2:] if len(location) > 1 else (location[0], "")
+        document.tables.setdefault(str(section), {})[name] = read
 
 
 def _refuse_all(

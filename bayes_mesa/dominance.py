@@ -1,8 +1,9 @@
 """Which structure can never cost more than another, whatever the prior and the exchange rate.
 
 s dominates r when A_r - A_s, on each axis, is a nonnegative combination of unit vectors (costs are
-not negative) and of declared order constraints, while s needs its facts no more often and loses no
-more in training. Then s costs no more than r under every penalty that rises in bits and in steps.
+not negative) and of declared order constraints, while s has no more rule bits, needs its facts no
+more often and loses no more in training. Then s costs no more than r under every penalty that rises
+in bits and in steps. With a grammar `frontier` holds one that dominates for every other program.
 
 Overlaps need no search over the corners of their fractions: each one takes steps from a single
 component, so the corner that is worst for s is worst component by component.
@@ -10,14 +11,18 @@ component, so the corner that is worst for s is worst component by component.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import permutations
 
 import numpy as np
 import numpy.typing as npt
 
 from bayes_mesa.beliefs import Belief, Known
+from bayes_mesa.costs import Counts
+from bayes_mesa.errors import RefusedError
+from bayes_mesa.expression import expression
+from bayes_mesa.frontier import with_frontier
 from bayes_mesa.model import DECEPTIVE, Axis, Constraint, Model, Structure
 
 Array = npt.NDArray[np.float64]
@@ -36,33 +41,48 @@ class Statement:
 def dominance(model: Model) -> tuple[Statement, ...]:
     """Every dominance between two eligible structures, in file order of winner, then loser.
 
+    With a grammar: between two labelled programs, and one for every other listed program.
     Of two structures that always cost the same, only the one that wins ties is a winner. A
     statement that needs no constraint lists none; otherwise ``needs`` cannot be shortened.
     """
-    holds = {}
-    for winner, loser in permutations(range(len(model.structures)), 2):
-        needs = _needs(model, winner, loser)
-        if needs is not None:
-            holds[winner, loser] = needs
-    return tuple(
-        _statement(model, *pair, needs)
-        for pair, needs in holds.items()
-        if pair[::-1] not in holds or _wins_ties(model, *pair)
-    )
+    holds = _holding(model)
+    kept = [p for p in holds if p[::-1] not in holds or _wins_ties(model, *p)]
+    if model.grammar is not None:
+        kept = _telling(model, holds, kept)
+    return tuple(_statement(model, *pair, holds[pair]) for pair in kept)
 
 
 def never_favored(model: Model) -> frozenset[str]:
-    """Structures proved to have probability 0 of being favored, whatever is drawn.
+    """Places of `model.columns` proved to have probability 0 of being favored, whatever is drawn.
 
     A dominated structure is never favored if ties go to the other one (not deceptive first, then
-    file order), or if it is dearer with probability one.
+    file order), or if it is dearer with probability one. The rest of a class is not, if every
+    program of it on the frontier is not.
     """
-    index = {s.name: row for row, s in enumerate(model.structures)}
+    if model.grammar is None:
+        return never_favored_of(model)
+    every = _with_frontier(model)
+    if every is None:
+        return never_favored_of(model)
+    never = never_favored_of(every)
+    named = len(model.structures)
+    open_classes = {
+        c
+        for s, c in zip(every.structures[named:], every.classes[named:], strict=True)
+        if s.name not in never
+    }
     return frozenset(
-        statement.loser
-        for statement in dominance(model)
-        if _never(model, index[statement.winner], index[statement.loser])
+        c.name
+        for k, c in enumerate(model.columns)
+        if (c.name in never if k < named else c.class_name not in open_classes)
     )
+
+
+def _with_frontier(model: Model) -> Model | None:
+    try:
+        return with_frontier(model)
+    except RefusedError:
+        return None
 
 
 def never_costlier(model: Model, axis: Axis, winner: str, loser: str) -> tuple[str, ...] | None:
@@ -74,6 +94,51 @@ def never_costlier(model: Model, axis: Axis, winner: str, loser: str) -> tuple[s
     index = {s.name: row for row, s in enumerate(model.structures)}
     used = _used(model, axis, index[winner], index[loser])
     return None if used is None else tuple(str(model.constraints[k]) for k in used)
+
+
+def never_favored_of(model: Model) -> frozenset[str]:
+    """`never_favored` among the structures alone, whatever other programs there are."""
+    return frozenset(
+        model.structures[loser].name
+        for winner, loser in _holding(model)
+        if _never(model, winner, loser)
+    )
+
+
+def _holding(model: Model) -> dict[tuple[int, int], tuple[str, ...]]:
+    """Constraints that every dominance needs, by rows of winner and loser, in file order."""
+    holds = {}
+    for winner, loser in zip(*map(np.ndarray.tolist, np.nonzero(_possible(model))), strict=True):
+        needs = _needs(model, winner, loser) if winner != loser else None
+        if needs is not None:
+            holds[winner, loser] = needs
+    return holds
+
+
+def _possible(model: Model) -> npt.NDArray[np.bool_]:
+    """Pairs (winner, loser) that no single count rules out, bool (S, S)."""
+    counts = Counts.of(model)
+    found = counts.rule_bits[:, None] <= counts.rule_bits[None, :]
+    axes: tuple[tuple[Axis, Array], ...] = (("bits", counts.bits), ("steps", counts.steps))
+    for axis, matrix in axes:
+        _, rows = constraint_rows(model, axis)
+        decides = ~(free(model, axis) | (rows < 0.0).any(axis=0))
+        for column in matrix.T[decides]:
+            found &= column[:, None] <= column[None, :]
+    return found
+
+
+def _telling(
+    model: Model, holds: Mapping[tuple[int, int], tuple[str, ...]], kept: list[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """Of the statements on programs: those on two labelled ones, and one for each other loser."""
+    grammar = model.grammar
+    assert grammar is not None
+    labelled = [s.name != expression(grammar, s.code) for s in model.structures]
+    first: dict[int, tuple[int, int]] = {}
+    for pair in sorted(kept, key=lambda p: (len(holds[p]), p)):
+        first.setdefault(pair[1], pair)
+    return [p for p in kept if (labelled[p[0]] and labelled[p[1]]) or first[p[1]] == p]
 
 
 def _needs(model: Model, winner: int, loser: int) -> tuple[str, ...] | None:
@@ -108,10 +173,17 @@ def _loses_no_more(model: Model, winner: int, loser: int) -> bool:
     return isinstance(own, Known) and isinstance(others, Known) and own.value <= others.value
 
 
+def _rule_bits(model: Model, winner: int, loser: int) -> float:
+    """Rule bits of the loser beyond the winner's."""
+    return model.structures[loser].rule_bits - model.structures[winner].rule_bits
+
+
 def _used(model: Model, axis: Axis, winner: int, loser: int) -> tuple[int, ...] | None:
     """Indices of the constraints that the axis needs, as few as can be; None if it fails."""
+    if axis == "bits" and _rule_bits(model, winner, loser) < 0.0:
+        return None
     excess = _excess(model, axis, winner, loser)
-    used, rows = _constraint_rows(model, axis)
+    used, rows = constraint_rows(model, axis)
     multipliers = _certificate(excess, rows, np.ones(len(rows)))
     if multipliers is None:
         return None
@@ -134,14 +206,14 @@ def _excess(model: Model, axis: Axis, winner: int, loser: int) -> Array:
         saved = [_shared_runs(s, overlap.component, overlap.inside) for s in (ours, theirs)]
         # At fraction 1 the loser saves its share; at 0 nobody saves: the worse one is taken.
         excess[model.component_index[overlap.component]] -= max(0.0, saved[1] - saved[0])
-    return np.where(_free(model, axis), 0.0, excess)
+    return np.where(free(model, axis), 0.0, excess)
 
 
 def _shared_runs(structure: Structure, component: str, inside: str) -> float:
     return float(min(structure.runs.get(component, 0), structure.runs.get(inside, 0)))
 
 
-def _constraint_rows(model: Model, axis: Axis) -> tuple[list[int], Array]:
+def constraint_rows(model: Model, axis: Axis) -> tuple[list[int], Array]:
     """Which constraints speak of this axis alone, and their rows: larger less smaller, (K, C)."""
     used = [k for k, c in enumerate(model.constraints) if _axes(c) == {axis}]
     rows = np.zeros((len(used), len(model.components)))
@@ -150,7 +222,7 @@ def _constraint_rows(model: Model, axis: Axis) -> tuple[list[int], Array]:
         for sign, side in ((1.0, constraint.larger), (-1.0, constraint.smaller)):
             for quantity in side:
                 row[model.component_index[quantity.component]] += sign
-    return used, np.where(_free(model, axis), 0.0, rows)
+    return used, np.where(free(model, axis), 0.0, rows)
 
 
 def _axes(constraint: Constraint) -> set[Axis]:
@@ -163,7 +235,7 @@ def _factor(model: Model, axis: Axis, component: str) -> Belief:
     return model.heuristics.bits if axis == "bits" else model.heuristics.steps
 
 
-def _free(model: Model, axis: Axis) -> npt.NDArray[np.bool_]:
+def free(model: Model, axis: Axis) -> npt.NDArray[np.bool_]:
     """Components that cost nothing on this axis: a missing cost is 0, and no opinion."""
     zero = Known(0.0)
     return np.array(
@@ -222,9 +294,9 @@ def _surely_dearer(model: Model, winner: int, loser: int) -> bool:
         return True
     levin = [f for f in model.families if f.name == "levin"]
     steps_count = all(_above(f.parameters["kappa"], 0.0) for f in levin)
-    return _some_left(model, "bits", winner, loser) or (
-        steps_count and _some_left(model, "steps", winner, loser)
-    )
+    if _rule_bits(model, winner, loser) > 0.0 or _some_left(model, "bits", winner, loser):
+        return True
+    return steps_count and _some_left(model, "steps", winner, loser)
 
 
 def _above(belief: Belief, value: float) -> bool:
@@ -237,7 +309,7 @@ def _above(belief: Belief, value: float) -> bool:
 def _some_left(model: Model, axis: Axis, winner: int, loser: int) -> bool:
     """Whether the excess can leave a positive count: what is not free is positive for sure."""
     excess = _excess(model, axis, winner, loser)
-    _, rows = _constraint_rows(model, axis)
+    _, rows = constraint_rows(model, axis)
     multipliers = _certificate(excess, rows, rows.sum(axis=1))
     return multipliers is not None and sum(_rest(excess, rows, multipliers)) > 0
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_mesa.exchange import LN2, added_penalty
+from bayes_mesa.model import Model
 
 Array = NDArray[np.float64]
 
@@ -42,6 +43,18 @@ class ChoiceSums:
     least: Array
     bits: Array
     steps: Array
+
+
+def ties_between_facts(model: Model) -> tuple[str, ...]:
+    """Why the choices over facts do not factorise, in words; () where they do."""
+    if not len(model.facts):
+        return ()
+    ties = {
+        "facts need one another": model.facts.depend,
+        "the cap bounds the steps of all facts together": model.selection.cap is not None,
+        "the capacity bounds the bits of all facts together": model.selection.max_bits is not None,
+    }
+    return tuple(why for why, holds in ties.items() if holds)
 
 
 def derivation_steps(
@@ -79,6 +92,31 @@ def every_choice(num_facts: int) -> NDArray[np.bool_]:
     return (np.arange(1 << num_facts)[:, None] >> np.arange(num_facts)) & 1 == 1
 
 
+def minimal_choices(
+    needs: Sequence[Sequence[int]], fact_bits: Array, fact_steps: Array
+) -> NDArray[np.bool_]:
+    """The choices of which one is of least cost, whatever the program and the exchange.
+
+    Where the facts cost the same in all draws (facts that need one another are always known), a
+    choice that stores no fewer bits and derives no fewer steps than another is left out.
+
+    Returns
+    -------
+    bool (Z, n)
+        All 2^n choices where the facts' costs vary over draws.
+    """
+    stored = every_choice(fact_bits.shape[1])
+    if not len(fact_bits) or np.any(fact_bits != fact_bits[:1]):
+        return stored
+    if np.any(fact_steps != fact_steps[:1]):
+        return stored
+    bits = np.einsum("k,zk->z", fact_bits[0], stored)
+    steps = derivation_steps(needs, fact_steps[0], stored)
+    order = np.lexsort((np.arange(len(stored)), steps, bits))
+    before = np.minimum.accumulate(np.append(np.inf, steps[order][:-1]))
+    return stored[np.sort(order[steps[order] < before])]
+
+
 def choice_sums(
     family: str,
     *,
@@ -92,8 +130,9 @@ def choice_sums(
     needs: Sequence[Sequence[int]],
     cap: float | None = None,
     max_bits: float | None = None,
+    stored: NDArray[np.bool_] | None = None,
 ) -> ChoiceSums:
-    """Sum and least over all 2^n choices, for every draw and structure.
+    """Sum and least over all 2^n choices, or over those given, for every draw and structure.
 
     Parameters
     ----------
@@ -109,13 +148,15 @@ def choice_sums(
         Facts that each fact needs; () for none.
     cap, max_bits
         Largest steps and bits of a program; None: no limit.
+    stored
+        Choices to go over, bool (Z, n); None: all.
 
     Returns
     -------
     ChoiceSums
         Exact but for rounding.
     """
-    stored = every_choice(fact_bits.shape[1])
+    stored = every_choice(fact_bits.shape[1]) if stored is None else stored
     shape = steps.shape
     found = ChoiceSums(*(np.empty(shape) for _ in range(4)))
     for rows in _blocks(shape[0], len(stored)):

@@ -21,6 +21,7 @@ from bayes_mesa.marginal_likelihood import (
 from bayes_mesa.model import EvidenceTable, Family, Model
 from bayes_mesa.prior_density import log_prior
 from bayes_mesa.prior_draws import draw_prior
+from bayes_mesa.program_list import with_listed
 from bayes_mesa.results import result_tree
 from bayes_mesa.slots import Slot, assemble, slots
 from bayes_mesa.verdict import refuse_what_has_no_exact_route, verdicts
@@ -36,6 +37,8 @@ Progress = Callable[[str, int, int], None]
 _STARTS = 15
 #: Prior draws for the second estimate of a marginal likelihood; facts make each one dearer.
 _PRIOR_DRAWS, _PRIOR_DRAWS_WITH_FACTS = 100_000, 8_000
+#: Key of the streams for Markov chains over programs, far from those that are counted up from 0.
+_OVER_PROGRAMS = 1 << 20
 
 
 class Interrupted(KeyboardInterrupt):
@@ -43,7 +46,7 @@ class Interrupted(KeyboardInterrupt):
 
     def __init__(self, partial: xr.DataTree | None):
         self.partial = partial
-        super().__init__("interrupted")
+        super().__init__("the fit was not finished")
 
 
 def fit(
@@ -85,13 +88,15 @@ def fit(
     InputError
         Bad settings, evidence that does not fit the model, or constraints that (almost) never hold.
     RefusedError
-        The model has no exact route in this version.
+        ``selection`` evidence for a model whose sum over all programs is not known.
     Interrupted
         On Ctrl-C, with what was finished.
     """
     settings = Settings(num_warmup, num_samples, num_chains, seed)
-    refuse_what_has_no_exact_route(model)
+    model = with_listed(model)
     tables = evidence_tables(model, evidence)
+    if any(table.kind == "selection" for table in tables):
+        refuse_what_has_no_exact_route(model)
     *streams, average_stream = np.random.SeedSequence(seed).spawn(len(model.families) + 1)
     priors: list[FamilyFit] = []
     fits: list[FamilyFit] = []
@@ -120,7 +125,7 @@ def _fit_prior(
 ) -> FamilyFit:
     found = slots(model, family)
     values = _prior_values(model, found, settings, stream)
-    posterior = _posterior(model, family, values)
+    posterior = _posterior(model, family, values, _beside(stream))
     if progress is not None:
         progress(f"prior draws, {family.name}", 1, 1)
     return FamilyFit(family, values, posterior, log_prior(model, found, values))
@@ -155,7 +160,7 @@ def _fit_evidence(
     return FamilyFit(
         family,
         values,
-        _posterior(model, family, values) | added,
+        _posterior(model, family, values, _beside(stream)) | added,
         log_prior(model, found, values),
         _marginal(program, data, moved, rows, settings, marginal_stream),
         dict(moved.stats) if moved else {},
@@ -254,13 +259,23 @@ def _prior_values(
     return {name: np.stack([c[name] for c in chains]) for name in chains[0]}
 
 
-def _posterior(model: Model, family: Family, values: Mapping[str, np.ndarray]) -> Arrays:
+def _beside(stream: np.random.SeedSequence) -> np.random.SeedSequence:
+    """A stream of its own for the chains over programs: no other one moves with it."""
+    return np.random.SeedSequence(stream.entropy, spawn_key=(*stream.spawn_key, _OVER_PROGRAMS))
+
+
+def _posterior(
+    model: Model,
+    family: Family,
+    values: Mapping[str, np.ndarray],
+    stream: np.random.SeedSequence,
+) -> Arrays:
     theta = assemble(model, values, family, np)
     shape = theta["pressure"].shape
     flat = {name: x.reshape(shape[0] * shape[1], *x.shape[2:]) for name, x in theta.items()}
     if not any(s.uncertain for s in slots(model, family)):
         # Every draw is the same: one verdict serves them all.
-        found = verdicts(model, family, {name: x[:1] for name, x in flat.items()})
+        found = verdicts(model, family, {name: x[:1] for name, x in flat.items()}, stream)
         return theta | {n: np.broadcast_to(x[0], (*shape, *x.shape[1:])) for n, x in found.items()}
-    found = verdicts(model, family, flat)
+    found = verdicts(model, family, flat, stream)
     return theta | {name: x.reshape(*shape, *x.shape[1:]) for name, x in found.items()}

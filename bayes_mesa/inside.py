@@ -18,7 +18,7 @@ weights here are those of what a term pays beyond its state's mandatory counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -38,6 +38,8 @@ Flags = NDArray[np.bool_]
 MAX_AVAILABILITIES = 1 << 16
 #: Terms of a system; each is a rule with the states of its arguments.
 MAX_TERMS = 20_000
+#: Availabilities looked at together: bounds the memory.
+_ROWS = 512
 
 
 @dataclass(frozen=True, order=True)
@@ -81,6 +83,8 @@ class System:
         int (T,): state that a term adds to, and its rule. Terms are sorted by target.
     args
         int (T, A): states of the arguments, -1 where there are fewer.
+    state_runs, state_stores
+        int (S, C): mandatory counts, the least of any tree of each state.
     runs, stores
         int (T, C): executed runs, and stores of unshared components, beyond the mandatory ones of
         the target (with those of the arguments counted in): >= 0.
@@ -106,6 +110,8 @@ class System:
     target: Ints
     rule: Ints
     args: Ints
+    state_runs: Ints
+    state_stores: Ints
     runs: Ints
     stores: Ints
     roots: Ints
@@ -185,6 +191,8 @@ class _Maker:
             target=target,
             rule=rule,
             args=args,
+            state_runs=state_runs,
+            state_stores=state_stores,
             runs=runs + _summed(state_runs, args) - state_runs[target],
             stores=stores + _summed(state_stores, args) - state_stores[target],
             roots=roots,
@@ -281,7 +289,8 @@ class _Maker:
                 f"{MAX_AVAILABILITIES} combinations; programs can be sampled"
             )
         availability = np.array(list(product(*sides)), np.int64).reshape(-1, len(most))
-        kept = alive(availability + least)
+        parts = range(0, len(availability), _ROWS)
+        kept = np.concatenate([alive(availability[k : k + _ROWS] + least) for k in parts])
         grouped: dict[bytes, list[int]] = {}
         for row, mask in enumerate(kept):
             if mask.any():
@@ -298,34 +307,26 @@ def _raised(highest: Ints, k: Any, level: Any) -> Ints:
 
 def _alive(allowed: Flags, target: Ints, args: Ints, roots: Ints, num_states: int) -> Flags:
     """Which terms can end and be reached from a root, (V, T), for each row of allowed terms."""
+    # Products of counts, not of weights: exact, and far faster than a loop over terms.
+    places = np.arange(num_states)
+    made = (target[:, None] == places).astype(np.float32)
+    used = (args[:, :, None] == places).any(axis=1).astype(np.float32)
     ends = _spread(
         np.zeros((len(allowed), num_states), bool),
-        lambda has: _marked(allowed & _all_args(has, args), target, num_states),
+        lambda has: (allowed & _all_args(has, args)).astype(np.float32) @ made > 0.0,
     )
     allowed = allowed & _all_args(ends, args)
     reached = np.zeros((len(allowed), num_states), bool)
     reached[:, roots] = ends[:, roots]
-
-    def downward(has: Flags) -> Flags:
-        found = has.copy()
-        for t in range(len(target)):
-            for a in args[t][args[t] >= 0]:
-                found[:, a] |= has[:, target[t]] & allowed[:, t]
-        return found
-
-    return allowed & _spread(reached, downward)[:, target]
+    reached = _spread(
+        reached, lambda has: (has[:, target] & allowed).astype(np.float32) @ used > 0.0
+    )
+    return allowed & reached[:, target]
 
 
 def _all_args(has: Flags, args: Ints) -> Flags:
     padded = np.hstack([has, np.ones((len(has), 1), bool)])
     return padded[:, args].all(axis=2) if args.shape[1] else np.ones((len(has), len(args)), bool)
-
-
-def _marked(terms: Flags, target: Ints, num_states: int) -> Flags:
-    found = np.zeros((len(terms), num_states), bool)
-    for t, state in enumerate(target):
-        found[:, state] |= terms[:, t]
-    return found
 
 
 def _spread(has: Flags, grow: Callable[[Flags], Flags]) -> Flags:
@@ -359,15 +360,25 @@ def _solvable_order(terms: list[_Term]) -> tuple[tuple[State, ...], Ints]:
     """States with their blocks, so that arguments come before what is made of them."""
     states = sorted({t.target for t in terms})
     index = {s: k for k, s in enumerate(states)}
-    above = np.eye(len(states), dtype=bool)  # above[i, j]: j is needed, at some depth, by i
-    for term in terms:
-        above[index[term.target], [index[a] for a in term.args]] = True
-    for k in range(len(states)):
+    order, block = solvable_order(
+        len(states), [(index[t.target], index[a]) for t in terms for a in t.args]
+    )
+    return tuple(states[k] for k in order), block
+
+
+def solvable_order(num_states: int, needs: Iterable[tuple[int, int]]) -> tuple[list[int], Ints]:
+    """Order in which states can be solved, and the block of each in that order.
+
+    ``needs`` holds pairs, a state and one that it needs; those that need one another make a block.
+    """
+    above = np.eye(num_states, dtype=bool)  # above[i, j]: j is needed, at some depth, by i
+    for state, needed in needs:
+        above[state, needed] = True
+    for k in range(num_states):
         above |= above[:, k : k + 1] & above[k : k + 1, :]
     # In a block all need the same states; a block that needs another needs more.
     depth = above.sum(axis=1)
     leader = np.argmax(above & above.T, axis=1)
-    order = sorted(range(len(states)), key=lambda k: (depth[k], leader[k], k))
+    order = sorted(range(num_states), key=lambda k: (depth[k], leader[k], k))
     leaders = [int(leader[k]) for k in order]
-    block = np.array([list(dict.fromkeys(leaders)).index(x) for x in leaders], np.int64)
-    return tuple(states[k] for k in order), block
+    return order, np.array([list(dict.fromkeys(leaders)).index(x) for x in leaders], np.int64)

@@ -21,7 +21,17 @@ from bayes_mesa.evidence.reading import (
     why_no_name,
 )
 from bayes_mesa.facts_file import read_facts
-from bayes_mesa.model import EvidenceTable, Facts, Family, Heuristics, Model, Selection
+from bayes_mesa.grammar import Grammar
+from bayes_mesa.grammar_check import check_grammar, labelled, summable
+from bayes_mesa.model import (
+    EvidenceTable,
+    Facts,
+    Family,
+    Heuristics,
+    Model,
+    Selection,
+    Structure,
+)
 from bayes_mesa.source_file import why_outside
 from bayes_mesa.toml_source import read_toml
 from bayes_mesa.wording import Location, listed, shown, suggestion
@@ -57,12 +67,14 @@ def load_model(name_or_path: str | os.PathLike[str]) -> Model:
     path, path_shown = _located(name_or_path)
     document = read_document(read_toml(path, path_shown))
     crosscheck(document)
+    grammar = check_grammar(document)
     facts = _facts(document, path.parent)
-    core = _core(document)
+    core = _core(document, grammar)
     evidence = _evidence(document, path.parent, core)
+    selection = _selection(document, grammar)
     if core is None or document.faults:
         raise ModelFileError(document.faults)
-    return _assembled(document, core, facts, evidence)
+    return _assembled(document, core, facts, selection, evidence)
 
 
 def load_evidence(path: str | os.PathLike[str], model: Model) -> tuple[EvidenceTable, ...]:
@@ -157,10 +169,11 @@ def _evidence(document: Document, folder: Path, model: Model | None) -> tuple[Ev
     return tuple(tables)
 
 
-def _core(document: Document) -> Model | None:
+def _core(document: Document, grammar: Grammar | None) -> Model | None:
     """What evidence is checked against; None where that part of the file is faulty."""
     table = document.table(schema.ModelTable, "model")
-    if table is None or not document.sound("components", "structures", "objectives"):
+    structures = _structures(document, grammar)
+    if table is None or structures is None or not document.sound("components", "objectives"):
         return None
     objectives = document.each(schema.ObjectiveTable, "objectives")
     return Model(
@@ -168,12 +181,11 @@ def _core(document: Document) -> Model | None:
         components=tuple(
             entry.build(name) for name, entry in document.each(schema.ComponentTable, "components")
         ),
-        structures=tuple(
-            entry.build(name) for name, entry in document.each(schema.StructureTable, "structures")
-        ),
+        structures=structures,
         families=(),
         base_objective=table.base_objective,
         losses=MappingProxyType({name: entry.loss for name, entry in objectives}),
+        grammar=grammar,
         title=table.title,
         source=table.source,
         note=table.note,
@@ -183,11 +195,33 @@ def _core(document: Document) -> Model | None:
     )
 
 
+def _structures(document: Document, grammar: Grammar | None) -> tuple[Structure, ...] | None:
+    if document.has("grammar"):
+        found = labelled(document, grammar) if grammar else None
+        return found if document.sound("structures") else None
+    given = document.each(schema.StructureTable, "structures")
+    found = tuple(entry.build(name) for name, entry in given)
+    return found if document.sound("structures") else None
+
+
+def _selection(document: Document, grammar: Grammar | None) -> Selection:
+    table = document.table(schema.SelectionTable, "selection")
+    if table is None and document.has("selection"):
+        return Selection()
+    found = table.build() if table else Selection()
+    if grammar is None:
+        return found
+    return replace(found, pressure=summable(document, grammar, found.pressure))
+
+
 def _assembled(
-    document: Document, core: Model, facts: Facts, evidence: tuple[EvidenceTable, ...]
+    document: Document,
+    core: Model,
+    facts: Facts,
+    selection: Selection,
+    evidence: tuple[EvidenceTable, ...],
 ) -> Model:
     heuristics = document.table(schema.HeuristicsTable, "heuristics")
-    selection = document.table(schema.SelectionTable, "selection")
     path = document.table(schema.PathTable, "path")
     constraints = document.each(schema.ConstraintTable, "constraints")
     correlations = document.each(schema.CorrelationTable, "correlations")
@@ -200,7 +234,7 @@ def _assembled(
         overlaps=tuple(table.build() for _, table in overlaps),
         heuristics=heuristics.build() if heuristics else Heuristics(),
         facts=facts,
-        selection=selection.build() if selection else Selection(),
+        selection=selection,
         path_dependence=path.build() if path else None,
         evidence=evidence,
     )

@@ -24,13 +24,21 @@ MARKERS = {"honest": "o", "deceptive": "^", "misaligned": "s"}
 HONEST_COLOUR, DECEPTIVE_COLOUR = COLOURS[0], COLOURS[1]
 CLOUD = 400
 LONGEST_LABEL = 48
+#: Structures that fit into one cloud; of more, so many are drawn, by their costs beyond the least.
+CROWD, DRAWN = 10, 8
 
 
 def plot_costs(
     tree: xr.DataTree, *, figsize: tuple[float, float] | None = None, ax: Axes | None = None
 ) -> Plot:
-    """Description length against running time: a cloud of draws and a median for each structure."""
+    """Description length against running time: a cloud of draws and a median for each structure.
+
+    Of more than ten structures the eight of the largest mass are drawn, the best of every class
+    among them, by how much they exceed the shortest and the fastest of all: median and 90 %.
+    """
     posterior = tree["posterior"].to_dataset()
+    if posterior.sizes["structure"] > CROWD:
+        return _plot_excess(tree, posterior, figsize, ax)
     figure, axes = _canvas(figsize or (7.0, 4.0 + 0.22 * posterior.sizes["structure"]), ax)
     classes = tree["constant_data"]["structure_class"].to_numpy()
     for index, name in enumerate(posterior["structure"].to_numpy()):
@@ -59,6 +67,65 @@ def plot_costs(
     axes.set_title("What each structure costs", loc="left")
     _legend(axes)
     return figure, axes
+
+
+def _plot_excess(
+    tree: xr.DataTree, posterior: xr.Dataset, figsize: tuple[float, float] | None, ax: Axes | None
+) -> Plot:
+    """What the most probable of many structures cost more than the least of all, draw by draw."""
+    figure, axes = _canvas(figsize or (7.0, 5.0 + 0.22 * DRAWN), ax)
+    classes = tree["constant_data"]["structure_class"].to_numpy()
+    names = posterior["structure"].to_numpy()
+    excess = [_excess(posterior[f"structure_{axis}"]) for axis in ("bits", "steps")]
+    mass = posterior["structure_mass"].mean(("chain", "draw")).fillna(0.0).to_numpy()
+    # The rest of a class of a grammar has no cost of its own.
+    mass = np.where(np.isnan(excess[0]).all(axis=1), -1.0, mass)
+    drawn_of: dict[str, int] = {}
+    for index in _most_probable(mass, classes):
+        kind = str(classes[index])
+        drawn_of[kind] = drawn_of.get(kind, 0) + 1
+        (x_low, x, x_high), (y_low, y, y_high) = (
+            np.quantile(values[index], (0.05, 0.5, 0.95)) for values in excess
+        )
+        colour = COLOURS[(drawn_of[kind] - 1) % len(COLOURS)]
+        axes.plot([x_low, x_high], [y, y], color=colour, lw=0.8)
+        axes.plot([x, x], [y_low, y_high], color=colour, lw=0.8)
+        axes.scatter(
+            x,
+            y,
+            s=90,
+            color=colour,
+            marker=MARKERS[kind],
+            edgecolors="white",
+            lw=1.2,
+            zorder=3,
+            label=_plain(f"{names[index]} ({kind})"),
+        )
+    axes.set_xscale("symlog", linthresh=1.0)
+    axes.set_yscale("symlog", linthresh=1.0)
+    axes.set_xlim(left=-0.2)
+    axes.set_ylim(bottom=-0.2)
+    axes.set_xlabel("bits more than the shortest listed")
+    axes.set_ylabel("steps more than the fastest listed")
+    axes.set_title("What the most probable programs cost beyond the least", loc="left")
+    _legend(axes)
+    return figure, axes
+
+
+def _excess(cost: xr.DataArray) -> np.ndarray:
+    """By how much each structure's cost exceeds the least of the same draw, (S, N)."""
+    values = cost.transpose("structure", "chain", "draw").to_numpy()
+    values = values.reshape(values.shape[0], -1)
+    least = np.where(np.isnan(values), np.inf, values).min(axis=0)
+    return values - least
+
+
+def _most_probable(mass: np.ndarray, classes: np.ndarray) -> list[int]:
+    """The best of each class, then the best of all, by falling mass; negative: none of them."""
+    order = [int(k) for k in np.argsort(-mass, kind="stable") if mass[k] >= 0.0]
+    first = {str(classes[k]): k for k in reversed(order)}.values()
+    others = [k for k in order if k not in first][: DRAWN - len(first)]
+    return sorted([*first, *others], key=order.index)
 
 
 def plot_margin(

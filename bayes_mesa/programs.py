@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_mesa.costs import Counts
-from bayes_mesa.errors import InputError, RefusedError
-from bayes_mesa.exchange import penalty
-from bayes_mesa.fact_sums import draw_programs
-from bayes_mesa.model import DECEPTIVE, Family, Model
-from bayes_mesa.verdict import refuse_what_has_no_exact_route
+from bayes_mesa.datasets import encode
+from bayes_mesa.engines import EXACT, TEMPERED, Engines
+from bayes_mesa.errors import InputError
+from bayes_mesa.exact_programs import ExactChain
+from bayes_mesa.grammar_programs import Arrays, in_one_order
+from bayes_mesa.model import Family, Model
+from bayes_mesa.program_diagnosis import diagnose_programs
+from bayes_mesa.program_record import with_programs
+from bayes_mesa.tempered_moves import MOVES
+from bayes_mesa.tempered_programs import Tally, TemperedChain
+from bayes_mesa.tempered_walk import OUTCOMES, StopFlag
+from bayes_mesa.tempering import in_threads
 
 if TYPE_CHECKING:
     import xarray as xr
 
+Draw = Callable[[Family, Arrays, int | None], Arrays]
+
 METHODS = ("auto", "exact", "tempered")
 
-#: Programs drawn between two looks at the interrupt, where theta does not vary.
-_BLOCK = 200_000
+#: Programs drawn between two looks at the interrupt, where theta does not vary and where it does.
+_BLOCK, _BLOCK_VARYING = 100_000, 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +52,7 @@ def sample_programs(
     num_chains: int | None = None,
     threads: int | None = None,
 ) -> xr.DataTree:
-    """Independent exact draws of programs, one per draw of theta.
+    """Programs, one per draw of theta: independent exact draws, or tempered Markov chains.
 
     Parameters
     ----------
@@ -53,8 +61,10 @@ def sample_programs(
     post
         A result of `fit`, or one opened from a file.
     method
-        ``exact``, or ``auto``, which is exact wherever the model factorises. ``tempered`` is not in
-        this version.
+        ``exact``, independent draws; ``tempered``, Markov chains over trees and facts, which work
+        on every model and are dependent; ``auto``: exact wherever the model factorises. A tempered
+        chain goes on from one theta to the next, and makes 20 sweeps over all facts with as many
+        structure jumps at each before the draw.
     seed
         Same seed, same bytes, whatever ``threads`` is: each chain has its own stream.
     num_draws, num_chains
@@ -68,31 +78,54 @@ def sample_programs(
     xarray.DataTree
         ``post`` with the groups ``programs`` — (chain, draw): ``structure`` (code into the
         coordinate ``structure_name``, −1 where nothing fits), ``family``, ``stored`` (fact) bool,
-        ``bits``, ``steps``, ``penalty`` (bits), ``deceptive`` — and ``programs_stats``.
+        ``bits``, ``steps``, ``penalty`` (bits), ``deceptive``; with a grammar also ``program``
+        (code into the coordinate ``program_name``), and there and with ``tempered`` ``log_weight``
+        (natural log, with E · loss) — and ``programs_stats``: ``log_weight_error`` of exact draws;
+        of tempered ones, at s = 1, ``proposals`` by ``move`` and ``outcome``, and of every ``pair``
+        of replicas the ``swaps_tried`` and ``swaps_accepted``, and the ``ladder``. The group's
+        attributes say which engine drew and why and, for tempered draws, ``r_hat``, ``ess_bulk``
+        and ``warnings``.
 
     Raises
     ------
     InputError
         Unknown method, counts that are not positive, a posterior of another model.
     RefusedError
-        ``tempered``, or a model without an exact route.
+        ``exact`` for a model that does not factorise.
     """
     _check(model, post, method)
-    refuse_what_has_no_exact_route(model)
+    chosen = Engines(**json.loads(post.attrs["engines"]))
+    engine = chosen.programs if method == "auto" else method
+    if engine == EXACT:
+        chosen.refuse_what_is_not_exact()
+    if model.grammar is not None:
+        # The same places as the posterior's, whatever was listed when it was fitted.
+        model = with_programs(model, json.loads(post.attrs["grammar"]))
     posterior = post["posterior"].to_dataset()
     chains = _count("num_chains", num_chains, posterior.sizes["chain"])
     draws = _count("num_draws", num_draws, posterior.sizes["draw"])
     threads = _count("threads", threads, os.cpu_count() or 1)
-    children = np.random.SeedSequence(seed).spawn(chains)
+    flag = StopFlag()
+    drawers = [
+        (TemperedChain if engine == TEMPERED else ExactChain)(model, k, stream, flag)
+        for k, stream in enumerate(np.random.SeedSequence(seed).spawn(chains))
+    ]
 
-    def draw(chain: int) -> dict[str, np.ndarray]:
+    def draw(chain: int) -> Arrays:
         source = _thetas(model, post, chain % posterior.sizes["chain"], draws)
-        return _draw_chain(model, source, np.random.PCG64(children[chain]), draws)
+        return _draw_chain(model, source, drawers[chain].draw, draws)
 
-    with ThreadPoolExecutor(min(threads, chains)) as pool:
-        drawn = list(pool.map(draw, range(chains)))
+    drawn = in_threads(draw, range(chains), threads, flag)
+    names: list[str] = []
+    if model.grammar is not None:
+        registers = [d.register for d in drawers]
+        names, numbers = in_one_order(model, registers, [d["program"] for d in drawn])
+        for found, number in zip(drawn, numbers, strict=True):
+            found["program"] = number
     arrays = {name: np.stack([d[name] for d in drawn]) for name in drawn[0]}
-    return _with_programs(model, post, arrays, seed)
+    return _with_programs(
+        model, post, arrays, names, _Engine(method, engine, chosen.reason, seed, drawers)
+    )
 
 
 def programs_only(tree: xr.DataTree) -> xr.DataTree:
@@ -116,11 +149,6 @@ def _count(name: str, given: int | None, otherwise: int) -> int:
 def _check(model: Model, post: Any, method: str) -> None:
     if method not in METHODS:
         raise InputError(f"method must be one of {', '.join(METHODS)}, found {method!r}")
-    if method == "tempered":
-        raise RefusedError(
-            "method 'tempered' (MCMC over programs) is not in this version; 'exact' draws are "
-            "independent and cover every model that this version can fit"
-        )
     if post.attrs.get("model_sha256") != model.sha256:
         raise InputError(
             f"the posterior must be of this model ({model.name}), but it was fitted to another "
@@ -142,145 +170,132 @@ def _thetas(model: Model, post: xr.DataTree, chain: int, draws: int) -> _Chain:
     )
 
 
-def _draw_chain(
-    model: Model, source: _Chain, bit_generator: np.random.BitGenerator, draws: int
-) -> dict[str, np.ndarray]:
+def _draw_chain(model: Model, source: _Chain, draw: Draw, draws: int) -> Arrays:
+    """All draws of one chain, from one stream."""
     if _constant(source):
-        return _draw_fixed(model, source, bit_generator, draws)
+        return _draw_fixed(model, source, draw, draws)
     rounds = []
     left = draws
     while left > 0:
         part = _first(source, min(left, len(source.family)))
-        rounds.append(_draw_varying(model, part, bit_generator))
+        rounds.append(_draw_varying(model, part, draw))
         left -= len(part.family)
-    return {name: np.concatenate([r[name] for r in rounds]) for name in rounds[0]}
+    return _joined(rounds)
 
 
 def _constant(source: _Chain) -> bool:
-    same = all(bool((x == x[:1]).all()) for x in source.theta.values())
-    return same and bool((source.family == source.family[0]).all())
+    """Whether theta is the same in all draws of a family."""
+    parts = [source.family == name for name in np.unique(source.family)]
+    return all(_same(x[part]) for part in parts for x in source.theta.values())
+
+
+def _same(x: np.ndarray) -> bool:
+    # What is no number, such as the bits of the rest of a class, may be so in every draw.
+    return bool(((x == x[:1]) | ((x != x) & (x[:1] != x[:1]))).all())
 
 
 def _first(source: _Chain, count: int) -> _Chain:
     return _Chain(source.family[:count], {n: x[:count] for n, x in source.theta.items()})
 
 
-def _draw_varying(
-    model: Model, source: _Chain, bit_generator: np.random.BitGenerator
-) -> dict[str, np.ndarray]:
-    """One program per theta, family by family in file order (one stream)."""
-    size = len(source.family)
-    structure = np.full(size, -1, dtype=np.int64)
-    stored = np.zeros((size, len(model.facts)), dtype=bool)
-    for family in model.families:
-        places = np.flatnonzero(source.family == family.name)
-        if places.size:
-            theta = {n: x[places] for n, x in source.theta.items()}
-            structure[places], stored[places] = draw_programs(
-                bit_generator, **_arguments(model, family, theta)
-            )
-    return _described(model, source, structure, stored)
-
-
-def _draw_fixed(
-    model: Model, source: _Chain, bit_generator: np.random.BitGenerator, draws: int
-) -> dict[str, np.ndarray]:
-    family = model.family(str(source.family[0]))
-    arguments = _arguments(model, family, _first(source, 1).theta)
-    parts = []
-    for count in _blocks(draws):
-        structure, stored = draw_programs(bit_generator, num_draws=count, **arguments)
-        tiled = _Chain(
-            np.repeat(source.family[:1], count),
-            {n: np.broadcast_to(x[:1], (count, *x.shape[1:])) for n, x in source.theta.items()},
-        )
-        parts.append(_described(model, tiled, structure, stored))
+def _joined(parts: list[Arrays]) -> Arrays:
     return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 
 
-def _blocks(draws: int) -> Iterator[int]:
-    for start in range(0, draws, _BLOCK):
-        yield min(_BLOCK, draws - start)
+def _draw_varying(model: Model, source: _Chain, draw: Draw) -> Arrays:
+    """One program per theta, family by family in file order (one stream)."""
+
+    def of(family: Family, places: np.ndarray) -> Arrays:
+        parts = np.split(places, range(_BLOCK_VARYING, len(places), _BLOCK_VARYING))
+        thetas = ({n: x[part] for n, x in source.theta.items()} for part in parts)
+        return _joined([draw(family, theta, None) for theta in thetas])
+
+    return _by_family(model, source.family, of)
 
 
-def _arguments(model: Model, family: Family, theta: dict[str, np.ndarray]) -> dict[str, Any]:
-    size = len(theta["pressure"])
-    none = np.zeros((size, 0))
-    return {
-        "family": family.name,
-        "mass": theta["structure_mass"],
-        "pressure": theta["pressure"],
-        "parameters": {n: theta[f"{family.name}_{n}"] for n in family.parameters},
-        "steps": theta["structure_steps"],
-        "uses": Counts.of(model).uses,
-        "fact_bits": theta.get("fact_bits", none),
-        "fact_steps": theta.get("fact_steps", none),
-    }
+def _draw_fixed(model: Model, source: _Chain, draw: Draw, draws: int) -> Arrays:
+    """All programs of a family, one after another, at its one theta."""
+
+    def of(family: Family, places: np.ndarray) -> Arrays:
+        first = int(np.argmax(source.family == family.name))
+        theta = {n: x[first : first + 1] for n, x in source.theta.items()}
+        sizes = [min(_BLOCK, len(places) - start) for start in range(0, len(places), _BLOCK)]
+        return _joined([draw(family, theta, size) for size in sizes])
+
+    return _by_family(model, source.family, of, draws)
 
 
-def _described(
-    model: Model, source: _Chain, structure: np.ndarray, stored: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Bits, steps and penalty of each program; NaN where nothing fits."""
-    theta = source.theta
-    rows = np.arange(len(structure))
-    fits = structure >= 0
-    chosen = np.where(fits, structure, 0)
-    bits = theta["structure_bits"][rows, chosen]
-    steps = theta["structure_steps"][rows, chosen]
-    if len(model.facts):
-        uses = Counts.of(model).uses[chosen]
-        bits = bits + np.einsum("nk,nk->n", theta["fact_bits"], stored)
-        steps = steps + uses * np.einsum("nk,nk->n", theta["fact_steps"], ~stored)
-    deceptive = np.array(model.classes)[chosen] == DECEPTIVE
-    return {
-        "structure": structure,
-        "family": source.family,
-        "stored": stored,
-        "bits": np.where(fits, bits, np.nan),
-        "steps": np.where(fits, steps, np.nan),
-        "penalty": np.where(fits, _penalties(model, source, bits, steps), np.nan),
-        "deceptive": (deceptive & fits).astype(np.int8),
-    }
-
-
-def _penalties(model: Model, source: _Chain, bits: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    found = np.empty(len(bits))
+def _by_family(
+    model: Model,
+    names: np.ndarray,
+    draw: Callable[[Family, np.ndarray], Arrays],
+    draws: int | None = None,
+) -> Arrays:
+    """Draws of every family, in file order, each at the places that name it, in turn."""
+    draws = len(names) if draws is None else draws
+    found: Arrays = {}
     for family in model.families:
-        of = source.family == family.name
-        chosen = {n: source.theta[f"{family.name}_{n}"][of] for n in family.parameters}
-        found[of] = penalty(family.name, chosen, bits[of], steps[of])
-    return found
+        places = np.flatnonzero(np.resize(names == family.name, draws))
+        if not places.size:
+            continue
+        for name, x in draw(family, places).items():
+            whole = found.setdefault(name, np.empty((draws, *x.shape[1:]), x.dtype))
+            whole[places] = x
+    return found | {"family": np.resize(names, draws)}
+
+
+@dataclass(frozen=True, eq=False)
+class _Engine:
+    """Which engine drew, because of which ``method``, and its chains."""
+
+    method: str
+    name: str
+    reason: str
+    seed: int
+    chains: Sequence[ExactChain | TemperedChain]
+
+    def described(self, model: Model, arrays: Arrays) -> dict[str, Any]:
+        """Attributes of the group ``programs``."""
+        reason = self.reason if self.method == "auto" else "asked for by name"
+        found: dict[str, Any] = {"method": self.name, "seed": self.seed, "reason": reason}
+        if self.name == TEMPERED:
+            names = [c.name for c in model.columns]
+            found |= {k: encode(x) for k, x in diagnose_programs(arrays, names).items()}
+        return found
 
 
 def _with_programs(
-    model: Model, post: xr.DataTree, arrays: dict[str, np.ndarray], seed: int
+    model: Model, post: xr.DataTree, arrays: Arrays, program_names: list[str], engine: _Engine
 ) -> xr.DataTree:
     import xarray as xr
 
-    names = [s.name for s in model.structures]
     dims = {"stored": ("chain", "draw", "fact")}
     chains, draws = arrays["structure"].shape
     kept = {n: x for n, x in arrays.items() if n != "family" and x.size}
     coords: dict[str, Any] = {
         "chain": np.arange(chains),
         "draw": np.arange(draws),
-        "structure_name": names,
+        "structure_name": [c.name for c in model.columns],
         "family": (("chain", "draw"), arrays["family"]),
     }
     if len(model.facts):
         coords["fact"] = list(model.facts.names)
+    if program_names:
+        coords["program_name"] = program_names
     programs = xr.Dataset(
         {n: (dims.get(n, ("chain", "draw")), x) for n, x in kept.items()}, coords=coords
     )
-    programs.attrs = {"method": "exact", "seed": seed, "reason": "the model factorises over facts"}
+    programs.attrs = engine.described(model, arrays)
     tree = post.copy()
     tree["programs"] = xr.DataTree(programs)
-    tree["programs_stats"] = xr.DataTree(_stats(tree, chains, draws))
+    tallies = [c.tally for c in engine.chains if isinstance(c, TemperedChain)]
+    tree["programs_stats"] = xr.DataTree(
+        _counted(tallies) if tallies else _errors(tree, chains, draws)
+    )
     return tree
 
 
-def _stats(tree: xr.DataTree, chains: int, draws: int) -> xr.Dataset:
+def _errors(tree: xr.DataTree, chains: int, draws: int) -> xr.Dataset:
     """Bound on the error of any log weight that the draws used, by chain and draw."""
     import xarray as xr
 
@@ -290,3 +305,17 @@ def _stats(tree: xr.DataTree, chains: int, draws: int) -> xr.Dataset:
         {"log_weight_error": (("chain", "draw"), tiled)},
         coords={"chain": np.arange(chains), "draw": np.arange(draws)},
     )
+
+
+def _counted(tallies: Sequence[Tally]) -> xr.Dataset:
+    """Proposals by move and outcome, exchanges of neighbours, and the last ladder, by chain."""
+    import xarray as xr
+
+    variables: dict[str, Any] = {
+        "proposals": (("chain", "move", "outcome"), np.stack([t.moves for t in tallies])),
+        "swaps_tried": (("chain", "pair"), np.stack([t.tried for t in tallies])),
+        "swaps_accepted": (("chain", "pair"), np.stack([t.swapped for t in tallies])),
+        "ladder": (("chain", "replica"), np.stack([t.ladder for t in tallies])),
+    }
+    coords = {"chain": np.arange(len(tallies)), "move": list(MOVES), "outcome": list(OUTCOMES)}
+    return xr.Dataset(variables, coords=coords)

@@ -11,6 +11,8 @@ from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bayes_mesa.number_text import (
     error_text,
     interval_text,
@@ -18,6 +20,7 @@ from bayes_mesa.number_text import (
     percent_text,
     probability_text,
 )
+from bayes_mesa.program_report import programs_in
 from bayes_mesa.store import write_text
 from bayes_mesa.summary import summarize
 
@@ -26,6 +29,19 @@ if TYPE_CHECKING:
 
 #: Drawn in this colour, so that the page can put its own ink in its place, light or dark.
 INK = "#010203"
+
+_ENGINES = {
+    "exact": "Masses are exact sums over all programs",
+    "listed": "Masses are exact sums over all programs",
+    "enumerated": "Masses are those of programs listed in order of rule bits, all others bounded",
+    "tempered": "Masses come from Markov chains over programs, {inner_draws} draws of programs at "
+    "the costs of every draw",
+}
+
+_MASS_ERRORS = {
+    "mass_bound": "Room that programs not listed leave for the deceptive mass of a single draw",
+    "mass_error": "Monte Carlo error of the deceptive mass at the costs of a single draw",
+}
 
 
 def write_report(tree: xr.DataTree, path: str | os.PathLike[str]) -> Path:
@@ -64,6 +80,7 @@ def render(tree: xr.DataTree) -> str:
         "percent": percent_text,
         "error": error_text,
         "interval": interval_text,
+        "breakable": _breakable,
     }
     source = files("bayes_mesa").joinpath("templates", "report.html.j2").read_text("utf-8")
     summary = summarize(tree)
@@ -73,6 +90,8 @@ def render(tree: xr.DataTree) -> str:
         beliefs=json.loads(tree.attrs["beliefs"]),
         verdict=verdict(summary),
         spread=spread(summary),
+        computed=computed(tree),
+        programs=programs_in(tree, summary),
         has_evidence="log_likelihood" in tree.children,
         plots=_plots(tree, summary),
     )
@@ -99,6 +118,50 @@ def spread(summary: dict[str, Any]) -> str:
         f"{probability_text(means[low])} under the {low} family to "
         f"{probability_text(means[high])} under the {high} family."
     )
+
+
+def computed(tree: xr.DataTree) -> str:
+    """Which engine found the masses, why, and how far they can be off; empty if not recorded."""
+    engines = json.loads(tree.attrs.get("engines", "{}"))
+    said = []
+    if engines:
+        how = _ENGINES.get(engines["masses"], "Masses were found by the engine {masses}")
+        said.append(
+            f"{how.format_map({'inner_draws': 'several', **engines})}: {engines['reason']}."
+        )
+    if (error := _worst(tree, "log_weight_error")) is not None:
+        how = "Estimated" if engines.get("masses") == "tempered" else "Bounded"
+        said.append(f"{how} error of the log weights in the worst draw: {number_text(error)} nats.")
+    for name, what in _MASS_ERRORS.items():
+        if (error := _worst(tree, name)) is not None:
+            said.append(f"{what}: {number_text(error)} at worst, {_in_the_middle(tree, name)}.")
+    return " ".join(said)
+
+
+def _finite(tree: xr.DataTree, name: str) -> np.ndarray:
+    """All draws of a variable that are numbers, over the families' own groups."""
+    groups = [tree[f"posterior_{f}"].to_dataset() for f in json.loads(tree.attrs["families"])]
+    found = [np.asarray(g[name], dtype=float).ravel() for g in groups if name in g]
+    draws = np.concatenate(found) if found else np.empty(0)
+    return draws[~np.isnan(draws)]
+
+
+def _worst(tree: xr.DataTree, name: str) -> float | None:
+    draws = _finite(tree, name)
+    return float(draws.max()) if draws.size else None
+
+
+def _in_the_middle(tree: xr.DataTree, name: str) -> str:
+    middle = float(np.median(_finite(tree, name)))
+    # Inner draws that are all of one class show no error, whatever they missed.
+    return f"{number_text(middle)} in the middle" if middle > 0.0 else "none seen in most draws"
+
+
+def _breakable(program: str) -> Any:
+    """An expression that a line may break after each opening bracket; escaped."""
+    from markupsafe import Markup, escape
+
+    return Markup(str(escape(program)).replace("(", "(<wbr>"))
 
 
 def _with_interval(figure: dict[str, Any]) -> str:

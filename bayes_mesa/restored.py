@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bayes_mesa.beliefs import Known
-from bayes_mesa.model import DECEPTIVE, MISALIGNED, Facts, Family, Model, Structure
+from bayes_mesa.model import (
+    HONEST,
+    Component,
+    Facts,
+    Family,
+    Model,
+    Overlap,
+    Selection,
+    Structure,
+)
+from bayes_mesa.program_record import with_programs
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -18,7 +29,7 @@ _DRAWN = Known(math.nan)
 
 
 def restored_model(tree: xr.DataTree) -> Model:
-    """Structures, classes, facts and families of the model that a result tree was fitted to.
+    """Structures, classes, facts, families and grammar of the model that a tree was fitted to.
 
     The costs of every draw are in the tree, so components, beliefs and evidence are left out (a
     belief that somebody looked at would be NaN). Name, text and SHA-256 are the original's.
@@ -28,39 +39,57 @@ def restored_model(tree: xr.DataTree) -> Model:
     posterior = tree["posterior"].to_dataset()
     names = _texts(posterior["fact"]) if "fact" in posterior.coords else []
     uses = dict(zip(_texts(constant["structure"]), map(float, constant["uses"]), strict=True))
-    return Model(
+    objectives = _texts(posterior["objective"]) if "objective" in posterior.coords else []
+    rows = zip(
+        _texts(constant["structure"]),
+        _texts(constant["structure_class"]),
+        _texts(constant["structure_symbol"]),
+        map(float, constant["multiplicity"]),
+        _texts(constant["structure_train"]),
+        strict=True,
+    )
+    model = Model(
         name=str(tree.attrs["model"]),
         components=(),
-        structures=tuple(
-            _structure(base, *row)
-            for row in zip(
-                _texts(constant["structure"]),
-                _texts(constant["structure_class"]),
-                _texts(constant["structure_symbol"]),
-                map(float, constant["multiplicity"]),
-                strict=True,
-            )
-        ),
+        structures=tuple(_structure(base, *row) for row in rows),
         families=tuple(_families(tree)),
         base_objective=base,
+        losses=MappingProxyType(dict.fromkeys(objectives, _DRAWN)),
         facts=Facts(
             tuple(names),
             (_DRAWN,) * len(names),
             (_DRAWN,) * len(names),
-            ((),) * len(names),
+            tuple(tuple(x) for x in json.loads(tree.attrs["fact_needs"])),
             MappingProxyType(uses),
         ),
+        selection=Selection(_DRAWN, **json.loads(tree.attrs["selection"])),
         text=str(tree.attrs["model_text"]),
         sha256=str(tree.attrs["model_sha256"]),
     )
+    return _with_grammar(model, tree) if "grammar" in tree.attrs else model
+
+
+def _with_grammar(model: Model, tree: xr.DataTree) -> Model:
+    """What draws of programs of a grammar need beside the costs."""
+    record = json.loads(tree.attrs["grammar"])
+    posterior = tree["posterior"].to_dataset()
+    unshared = set(record["unshared"])
+    model = replace(
+        model,
+        components=tuple(
+            Component(name, _DRAWN, _DRAWN, shared=name not in unshared)
+            for name in _texts(posterior["component"])
+        ),
+        overlaps=tuple(Overlap(one, inside, _DRAWN) for one, inside in record["overlaps"]),
+        facts=replace(model.facts, uses=_NOTHING),
+    )
+    return with_programs(model, record)
 
 
 def _structure(
-    base: str, name: str, class_name: str, symbol: str, multiplicity: float
+    base: str, name: str, class_name: str, symbol: str, multiplicity: float, train: str
 ) -> Structure:
-    other = f"not {base}"
-    train = other if class_name == MISALIGNED else base
-    deploy = other if class_name in (DECEPTIVE, MISALIGNED) else base
+    deploy = base if class_name == HONEST else f"not {base}"
     return Structure(name, _NOTHING, _NOTHING, train, deploy, symbol, multiplicity)
 
 

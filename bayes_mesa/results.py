@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,9 +18,13 @@ from bayes_mesa.datasets import (
     versions,
 )
 from bayes_mesa.dominance import dominance, never_favored
+from bayes_mesa.engines import Engines
+from bayes_mesa.expression import expression
 from bayes_mesa.family_fit import Arrays, FamilyFit, Settings
+from bayes_mesa.favorable import can_be_favored
 from bayes_mesa.marginal_likelihood import family_probabilities
 from bayes_mesa.model import EvidenceTable, Model
+from bayes_mesa.program_record import recorded
 from bayes_mesa.slots import all_known
 from bayes_mesa.warning_texts import result_warnings
 
@@ -72,6 +77,32 @@ def result_tree(
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = _attributes(model, tables, fits, weights, probability, covariance, settings)
     return tree
+
+
+def _selection(model: Model) -> dict[str, float | None]:
+    selection = model.selection
+    return {
+        "episodes": selection.episodes,
+        "cap": selection.cap,
+        "max_bits": selection.max_bits,
+    }
+
+
+def _of_grammar(model: Model) -> dict[str, Any]:
+    """The grammar, and the programs that can be favored at some costs, where there is one."""
+    if model.grammar is None:
+        return {}
+    favorable = [
+        {
+            "name": s.name,
+            "program": expression(model.grammar, s.code),
+            "symbol": s.symbol,
+            "class": s.class_under(model.base_objective),
+            "rule_bits": s.rule_bits,
+        }
+        for s in can_be_favored(model)
+    ]
+    return {"grammar": encode(recorded(model)), "frontier": encode(favorable)}
 
 
 def _log_prior(fit: FamilyFit) -> Arrays:
@@ -154,6 +185,10 @@ def _attributes(
         "evidence": encode([{"name": t.name, "kind": t.kind, "rows": len(t)} for t in tables]),
         "dominance": encode(statements),
         "never_favored": encode(sorted(never_favored(model))),
+        "selection": encode(_selection(model)),
+        "engines": encode(asdict(Engines.of(model))),
+        "fact_needs": encode([list(x) for x in model.facts.needs]),
+        **_of_grammar(model),
         "beliefs": encode(describe_beliefs(model)),
         "warnings": encode(result_warnings(model, tables, fits)),
         "versions": encode(versions()),

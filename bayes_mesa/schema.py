@@ -75,7 +75,8 @@ else:
     ]
 
 
-def _none() -> Mapping[str, int]:
+def no_counts() -> Mapping[str, int]:
+    """Nothing stored, or nothing run."""
     return MappingProxyType({})
 
 
@@ -83,8 +84,8 @@ class StructureTable(Table):
     """``[structures.NAME]``."""
 
     symbol: str = ""
-    stores: Counts = Field(default_factory=_none)
-    runs: Counts = Field(default_factory=_none)
+    stores: Counts = Field(default_factory=no_counts)
+    runs: Counts = Field(default_factory=no_counts)
     train: Label
     deploy: Label
     multiplicity: Positive = 1.0

@@ -249,11 +249,13 @@ def _positive(belief: Belief) -> bool:
 def _exponent(belief: Belief) -> bool:
     if isinstance(belief, Known):
         return belief.value >= 1
-    return belief.support[1] > 1 and _share_above(belief, 1.0) > 1e-9
+    return belief.support[1] > 1 and share_above(belief, 1.0) > 1e-9
 
 
-def _share_above(prior: Prior, value: float) -> float:
+def share_above(prior: Prior, value: float) -> float:
+    """Probability that an untruncated prior gives to values above ``value``."""
     if prior.name == "LogNormal":
+        # In closed form, as SciPy takes a second to import.
         arguments = dict(prior.arguments)
         z = (math.log(value) - arguments["loc"]) / arguments["scale"]
         return 0.5 * math.erfc(z / math.sqrt(2.0))

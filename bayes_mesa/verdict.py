@@ -10,79 +10,62 @@ from typing import Any
 
 import numpy as np
 
-from bayes_mesa.costs import Counts, Totals, totals
-from bayes_mesa.critical import critical_exchange
-from bayes_mesa.errors import RefusedError
-from bayes_mesa.exchange import LN2, relative_penalty
-from bayes_mesa.fact_sums import log_fact_factor
-from bayes_mesa.least import least_fact_penalty
+from bayes_mesa.contest import Contest
+from bayes_mesa.costs import Counts
+from bayes_mesa.engines import ENUMERATED, TEMPERED, Engines
+from bayes_mesa.enumerated_verdict import enumerated_verdict
+from bayes_mesa.grammar_verdict import grammar_verdict
 from bayes_mesa.model import CLASSES, DECEPTIVE, Family, Model
-from bayes_mesa.slots import parameters
+from bayes_mesa.tempered_verdict import tempered_verdict
 
 #: Draws worked on at a time: bounds the memory, and how long an interrupt waits.
 _BLOCK = 4096
 
 
 def refuse_what_has_no_exact_route(model: Model) -> None:
-    """Raise `RefusedError` when 2^n fact choices would have to be summed one by one."""
-    if not len(model.facts):
-        return
-    reasons = {
-        "facts that need one another": model.facts.depend,
-        "selection.cap together with facts": model.selection.cap is not None,
-        "selection.max_bits together with facts": model.selection.max_bits is not None,
-    }
-    for what, present in reasons.items():
-        if present:
-            raise RefusedError(
-                f"{what}: the sum over store-or-derive choices then has no closed form, and this "
-                "version has no sampler for it yet; drop the facts or that key"
-            )
+    """Raise `RefusedError` where Z does not factorise: for evidence that needs it."""
+    Engines.of(model).refuse_what_is_not_exact()
 
 
-def verdicts(model: Model, family: Family, theta: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def verdicts(
+    model: Model,
+    family: Family,
+    theta: Mapping[str, Any],
+    stream: np.random.SeedSequence | None = None,
+) -> dict[str, np.ndarray]:
     """Masses, favored, margins, totals and critical exchanges for every draw.
 
     Parameters
     ----------
     theta
         As `slots.assemble` gives it, with N draws first.
+    stream
+        For models whose masses need Markov chains over programs; unused by all others.
 
     Returns
     -------
     dict of arrays
-        ``structure_mass`` (N, S), ``structure_favored`` (N, S) 0 or 1, ``class_mass`` (N, 3) in the
-        order of `model.CLASSES`, ``deceptive_mass`` (N,), ``deceptive_favored`` (N,) 0 or 1,
-        ``margin_bits`` (N,), ``critical_rate``, ``critical_kappa`` (N,), ``rate_crossings``,
-        ``kappa_crossings`` (N,) int, ``structure_bits``, ``structure_steps`` (N, S), and
-        ``log_weight_error`` (N,): bound on the absolute error of any structure's log weight.
-        Where nothing fits under the cap and the capacity, masses and margin are NaN.
+        With S the places of `model.columns`: ``structure_mass`` (N, S), ``structure_favored``
+        (N, S) 0 or 1, ``class_mass`` (N, 3) in the order of `model.CLASSES`, ``deceptive_mass``
+        (N,), ``deceptive_favored`` (N,) 0 or 1, ``margin_bits`` (N,), ``critical_rate``,
+        ``critical_kappa`` (N,), ``rate_crossings``, ``kappa_crossings`` (N,) int,
+        ``structure_bits``, ``structure_steps`` (N, S), NaN for the rest of a class, and
+        ``log_weight_error`` (N,): bound on the absolute error of any log weight. A model with a
+        grammar has ``least_steps`` (N,) too: steps of the program that runs the fewest.
+        Where masses are those of Markov chains, ``mass_error`` (N,), the standard error of the
+        deceptive mass, stands in place of ``log_weight_error``; where programs are listed,
+        ``mass_bound``, a certain bound on the error of the same. Where nothing fits under the cap
+        and the capacity, masses and margin are NaN.
     """
-    refuse_what_has_no_exact_route(model)
-    counts = Counts.of(model)
-    blocks = [_block(model, family, counts, part) for part in _blocks(theta)]
+    engine = Engines.of(model).masses
+    if engine == TEMPERED:
+        whole = {name: np.asarray(x) for name, x in theta.items()}
+        return tempered_verdict(model, family, whole, stream or np.random.SeedSequence(0))
+    one_block = enumerated_verdict if engine == ENUMERATED else grammar_verdict
+    if model.grammar is None:
+        one_block = _among_structures
+    blocks = [one_block(model, family, part) for part in _blocks(theta)]
     return {name: np.concatenate([b[name] for b in blocks]) for name in blocks[0]}
-
-
-def eligible_structures(model: Model, whole: Totals, xp: Any = np) -> Any:
-    """Which structures may be selected in each draw, bool (..., S): objective, cap and capacity."""
-    fits = xp.broadcast_to(xp.asarray(model.eligible), xp.shape(whole.bits))
-    if model.selection.cap is not None:
-        fits = fits & (whole.full_steps <= model.selection.cap)
-    if model.selection.max_bits is not None:
-        fits = fits & (whole.full_bits <= model.selection.max_bits)
-    return fits
-
-
-def loss_nats(model: Model, theta: Mapping[str, Any], xp: Any = np) -> Any:
-    """E · loss of the objective each structure pursues in training, nats, (..., S)."""
-    names = list(model.losses)
-    shape = xp.shape(theta["pressure"])
-    columns = [
-        theta["loss"][..., names.index(s.train)] if s.train in names else xp.zeros(shape)
-        for s in model.structures
-    ]
-    return model.selection.episodes * xp.stack(columns, axis=-1)
 
 
 def _blocks(theta: Mapping[str, Any]) -> Iterator[dict[str, np.ndarray]]:
@@ -92,89 +75,23 @@ def _blocks(theta: Mapping[str, Any]) -> Iterator[dict[str, np.ndarray]]:
         yield {name: np.asarray(x)[start : start + _BLOCK] for name, x in theta.items()}
 
 
-def _block(
-    model: Model, family: Family, counts: Counts, theta: Mapping[str, np.ndarray]
+def _among_structures(
+    model: Model, family: Family, theta: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-    whole = totals(counts, theta)
-    eligible = eligible_structures(model, whole)
-    loss = loss_nats(model, theta)
-    loss_bits = loss / (theta["pressure"][:, None] * LN2)
-    relative = relative_penalty(
-        family.name,
-        parameters(family, theta),
-        whole.bits,
-        whole.steps,
-        whole.shared_steps,
-        eligible,
-    )
-    log_weight, error = _log_weights(model, family, counts, theta, whole, relative, loss)
-    mass = _normalised(np.where(eligible, log_weight, -np.inf))
-    least = relative + _least_added(model, family, counts, theta, whole)
-    cost = np.where(eligible, least + loss_bits, np.inf)
+    contest = Contest.of(model, family, Counts.of(model), theta)
+    log_weight, error = contest.log_weights(len(model.structures))
+    mass = _normalised(log_weight)
     classes = np.array(model.classes)
     by_class = np.stack([mass[:, classes == name].sum(axis=1) for name in CLASSES], axis=-1)
     by_class[np.isnan(mass[:, 0])] = np.nan  # nothing fits: of an absent class too
-    favored = _favored(cost, classes == DECEPTIVE)
+    places = len(classes)
     return {
         "structure_mass": mass,
-        # Whole numbers, not bool: ArviZ's summaries subtract draws from one another.
-        "structure_favored": favored.astype(np.int8),
         "class_mass": by_class,
         "deceptive_mass": by_class[:, CLASSES.index(DECEPTIVE)],
-        "deceptive_favored": favored[:, classes == DECEPTIVE].any(axis=1).astype(np.int8),
-        "margin_bits": _margin(cost, classes == DECEPTIVE),
-        "structure_bits": whole.full_bits,
-        "structure_steps": whole.full_steps,
         "log_weight_error": error,
-        **_criticals(model, counts, theta, whole, whole.bits + loss_bits, eligible),
+        **contest.outcome(np.arange(places), places, places),
     }
-
-
-def _facts_of(theta: Mapping[str, Any], counts: Counts) -> dict[str, Any]:
-    return {
-        "uses": counts.uses,
-        "fact_bits": np.ascontiguousarray(theta["fact_bits"]),
-        "fact_steps": np.ascontiguousarray(theta["fact_steps"]),
-    }
-
-
-def _log_weights(
-    model: Model,
-    family: Family,
-    counts: Counts,
-    theta: Mapping[str, Any],
-    whole: Totals,
-    relative: np.ndarray,
-    loss: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    pressure = theta["pressure"][:, None]
-    multiplicity = np.array([s.multiplicity for s in model.structures])
-    log_weight = np.log(multiplicity) - pressure * LN2 * relative - loss
-    if not len(model.facts):
-        return log_weight, np.zeros(len(log_weight))
-    sums = log_fact_factor(
-        family.name,
-        pressure=theta["pressure"],
-        parameters=parameters(family, theta),
-        steps=whole.full_steps,
-        **_facts_of(theta, counts),
-    )
-    return log_weight + sums.log_factor, sums.error.max(axis=1)
-
-
-def _least_added(
-    model: Model, family: Family, counts: Counts, theta: Mapping[str, Any], whole: Totals
-) -> np.ndarray | float:
-    """Penalty of each structure's least-cost choice over facts, beyond the structure's own."""
-    if not len(model.facts):
-        return 0.0
-    added, _, _ = least_fact_penalty(
-        family.name,
-        parameters=parameters(family, theta),
-        steps=whole.full_steps,
-        **_facts_of(theta, counts),
-    )
-    return added
 
 
 def _normalised(log_weight: np.ndarray) -> np.ndarray:
@@ -182,40 +99,3 @@ def _normalised(log_weight: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         weight = np.exp(log_weight - best)  # NaN where nothing fits: -inf less -inf
     return weight / weight.sum(axis=1, keepdims=True)
-
-
-def _favored(cost: np.ndarray, deceptive: np.ndarray) -> np.ndarray:
-    # argmin takes the first of equals: a program that is not deceptive, then file order.
-    order = np.argsort(deceptive, kind="stable")
-    winner = order[np.argmin(cost[:, order], axis=1)]
-    return (np.arange(cost.shape[1]) == winner[:, None]) & np.isfinite(cost.min(axis=1))[:, None]
-
-
-def _margin(cost: np.ndarray, deceptive: np.ndarray) -> np.ndarray:
-    others = cost[:, ~deceptive].min(axis=1, initial=np.inf)
-    pretending = cost[:, deceptive].min(axis=1, initial=np.inf)
-    with np.errstate(invalid="ignore"):
-        return others - pretending
-
-
-def _criticals(
-    model: Model,
-    counts: Counts,
-    theta: Mapping[str, Any],
-    whole: Totals,
-    bits: np.ndarray,
-    eligible: np.ndarray,
-) -> dict[str, np.ndarray]:
-    found: dict[str, np.ndarray] = {}
-    deceptive = np.array(model.classes) == DECEPTIVE
-    steps_of = {"linear": whole.steps, "levin": whole.full_steps}
-    for family, name in (("linear", "rate"), ("levin", "kappa")):
-        found[f"critical_{name}"], found[f"{name}_crossings"] = critical_exchange(
-            family,
-            bits=bits,
-            steps=steps_of[family],
-            eligible=eligible,
-            deceptive=deceptive,
-            **_facts_of(theta, counts),
-        )
-    return found

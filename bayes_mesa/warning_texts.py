@@ -8,12 +8,16 @@ import numpy as np
 
 from bayes_mesa.beliefs import Prior
 from bayes_mesa.family_fit import FamilyFit
+from bayes_mesa.frontier import pursued_in_training
 from bayes_mesa.model import EvidenceTable, Model
 
 #: A family probability whose log marginal likelihood is less certain than this is called unsure.
 _UNSURE_NATS = 0.1
-#: Quadrature errors of log weights above this are reported.
-_UNSURE_WEIGHT = 1e-9
+#: Certain bounds on what is not listed above this are reported.
+_UNSURE_BOUND = 1e-6
+#: Errors of masses, from those of the sums, above this are reported: costs of 1e7 bits beyond what
+#: all programs pay are themselves rounded to nearly that.
+_UNSURE_MASS = 1e-8
 
 
 def result_warnings(
@@ -32,14 +36,42 @@ def result_warnings(
     return found
 
 
+def _about_masses(name: str, fit: FamilyFit) -> list[str]:
+    """What listing, or Markov chains over programs, leave open."""
+    if "mass_bound" in fit.posterior:
+        bounds = fit.posterior["mass_bound"][~np.isnan(fit.posterior["mass_bound"])]
+        if bounds.size and bounds.mean() > _UNSURE_BOUND:
+            return [
+                f"{name}: the programs not listed leave the deceptive mass open by at most "
+                f"{bounds.mean():.2g} on average, and by {bounds.max():.2g} in the worst draw."
+            ]
+    if "mass_error" in fit.posterior:
+        error = float(np.nanmax(fit.posterior["mass_error"], initial=0.0))
+        return [
+            f"{name}: masses are estimated by Markov chains over programs at every draw, with a "
+            f"standard error of {error:.2g} in the worst draw; means average it out."
+        ]
+    return []
+
+
+def _mass_error(fit: FamilyFit) -> float:
+    """Largest error of a class mass that the errors of log weights allow: 2 e m (1 − m)."""
+    if "log_weight_error" not in fit.posterior:
+        return 0.0
+    mass = fit.posterior["class_mass"]
+    spread = (mass * (1.0 - mass)).max(axis=-1)
+    return float(np.nanmax(2.0 * fit.posterior["log_weight_error"] * spread, initial=0.0))
+
+
 def model_warnings(model: Model) -> list[str]:
     """Warnings that need no draws: structures that are out, priors that were cut."""
-    found = [
-        f"{s.name} pursues {s.train!r} in training, which has no declared loss: it is not among "
-        f"the programs that do equally well and has weight 0 (declare [objectives.{s.train}] loss)."
-        for s, eligible in zip(model.structures, model.eligible, strict=True)
-        if not eligible
-    ]
+    found = _out_programs(model) if model.grammar is not None else _out_structures(model)
+    pressure = model.selection.pressure
+    if isinstance(pressure, Prior) and pressure.share_cut > 0.0:
+        found.append(
+            f"pressure: {pressure.share_cut:.3g} of the prior lay below {pressure.low:.4g}, where "
+            "the sum over all programs diverges, and was cut off (the rest was renormalised)."
+        )
     for family in model.families:
         for name, belief in family.variables().items():
             if isinstance(belief, Prior) and belief.share_cut > 0.0:
@@ -50,27 +82,51 @@ def model_warnings(model: Model) -> list[str]:
     return found
 
 
+def _out_structures(model: Model) -> list[str]:
+    return [
+        f"{s.name} pursues {s.train!r} in training, which has no declared loss: it is not among "
+        f"the programs that do equally well and has weight 0 (declare [objectives.{s.train}] loss)."
+        for s, eligible in zip(model.structures, model.eligible, strict=True)
+        if not eligible
+    ]
+
+
+def _out_programs(model: Model) -> list[str]:
+    return [
+        f"programs that pursue {objective!r} in training are not among those that do equally well, "
+        f"and have weight 0: it has no declared loss (declare [objectives.{objective}] loss)."
+        for objective in pursued_in_training(model)
+        if objective != model.base_objective and objective not in model.losses
+    ]
+
+
 def _family_warnings(model: Model, fit: FamilyFit) -> list[str]:
     found = []
     name = fit.family.name
-    short = float(np.mean((fit.posterior["structure_steps"] < 1.0).any(axis=-1)))
+    what, summed = "structure", "store-or-derive choices"
+    if model.grammar is not None:
+        what, summed = "program", "all programs"
+    steps = fit.posterior["structure_steps"]
+    if "least_steps" in fit.posterior:  # of all programs of a grammar
+        steps = fit.posterior["least_steps"][..., None]
+    short = float(np.mean((steps < 1.0).any(axis=-1)))
     if name == "levin" and short > 0.0:
         found.append(
-            f"levin: in {short:.3g} of the draws a structure runs less than one step, where log2 t "
+            f"levin: in {short:.3g} of the draws a {what} runs less than one step, where log2 t "
             "is negative; raise the steps of what it runs if that is not meant."
         )
     empty = float(np.mean(np.isnan(fit.posterior["deceptive_mass"])))
     if empty > 0.0:
         found.append(
-            f"{name}: in {empty:.3g} of the draws no structure fits under the cap and the "
+            f"{name}: in {empty:.3g} of the draws no {what} fits under the cap and the "
             "capacity; masses there are NaN and left out of the means, and nothing is favored."
         )
-    error = float(np.max(fit.posterior["log_weight_error"]))
-    if error > _UNSURE_WEIGHT:
+    error = _mass_error(fit)
+    if error > _UNSURE_MASS:
         found.append(
-            f"{name}: the sum over store-or-derive choices is only certain to {error:.2g} nats in "
-            "the worst draw."
+            f"{name}: sums over {summed} leave masses uncertain by {error:.2g} in the worst draw."
         )
+    found += _about_masses(name, fit)
     if not fit.marginal.sound or fit.marginal.error > _UNSURE_NATS:
         found.append(
             f"{name}: the log marginal likelihood is uncertain by {fit.marginal.error:.2g} nats; "

@@ -1,4 +1,4 @@
-"""``python -m benchmarks [process draws bare_c fits]``: one table; by default all of it."""
+"""``python -m benchmarks [PART ...]``: one table, of all parts or of those that are named."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from importlib import import_module
 
 # Processes first: see benchmarks/process.py.
-PARTS = ("process", "draws", "bare_c", "fits")
+PARTS = ("process", "draws", "bare_c", "fits", "trees", "enumeration")
 
 
 def main(chosen: list[str]) -> None:

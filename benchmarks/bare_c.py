@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import ctypes
-import os
-import subprocess
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bayes_mesa import fact_sums
+from benchmarks.compiling import compiled
 from benchmarks.draws import FACTS, FIXED_CALLS, FIXED_DRAWS, fixed_arguments
 from benchmarks.timing import Row, busy, by_turns
-
-SOURCE = Path(__file__).parent / "native" / "draws.c"
-BUILD = Path(__file__).parent / "build"
 
 
 def rows() -> list[Row]:
@@ -41,7 +36,7 @@ def _ours() -> Callable[[int], Mapping[str, float]]:
 
 
 def _bare() -> Callable[[int], Mapping[str, float]]:
-    draw, tables = _compiled().draw, _tables()
+    draw, tables = compiled("draws").draw, _tables()
     mine = _draw(draw, tables, 5, 10_000)
     ours = fact_sums.draw_programs(np.random.PCG64(5), **fixed_arguments(), num_draws=10_000)
     if not all(np.array_equal(a, b) for a, b in zip(mine, ours, strict=True)):
@@ -55,15 +50,6 @@ def _bare() -> Callable[[int], Mapping[str, float]]:
         return {"programs": FIXED_CALLS * FIXED_DRAWS / busy(many)[1]}
 
     return run
-
-
-def _compiled() -> ctypes.CDLL:
-    BUILD.mkdir(exist_ok=True)
-    library = BUILD / "draws.so"
-    compiler = os.environ.get("CC", "cc").split()
-    command = [*compiler, "-O3", "-shared", "-fPIC", "-o", str(library), str(SOURCE)]
-    subprocess.run(command, check=True)
-    return ctypes.CDLL(str(library))
 
 
 def _tables() -> tuple[Any, ...]:

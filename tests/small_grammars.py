@@ -1,5 +1,6 @@
 """Small grammars, made in Python, with hand-solvable or brute-force answers."""
 
+from collections import Counter
 from types import MappingProxyType
 
 from bayes_mesa.beliefs import Known
@@ -8,6 +9,7 @@ from bayes_mesa.grammar import Grammar, Rule
 from bayes_mesa.interpreter import interpret
 from bayes_mesa.model import Component, Facts, Family, Model, Selection, Structure
 
+NO_FACTS = Facts()
 FAMILIES = {
     "linear": Family("linear", 1.0, MappingProxyType({"rate": Known(20.0)})),
     "levin": Family("levin", 1.0, MappingProxyType({"kappa": Known(1.5)})),
@@ -21,19 +23,17 @@ def rule(
     """A rule; ``stores`` and ``runs`` are names (repeated = counted twice), or name → count."""
 
     def counted(names):
-        found = dict(names) if isinstance(names, dict) else {n: names.count(n) for n in names}
-        return MappingProxyType(found)
+        return MappingProxyType(dict(names if isinstance(names, dict) else Counter(names)))
 
     positions = tuple(range(len(args))) if executes is None else tuple(executes)
     return Rule(
-        symbol, name, tuple(args), counted(list(stores) if not isinstance(stores, dict) else stores),
-        counted(list(runs) if not isinstance(runs, dict) else runs), positions, train, deploy, weight,
-    )  # fmt: skip
+        symbol, name, tuple(args), counted(stores), counted(runs), positions, train, deploy, weight
+    )
 
 
 def grammar_model(
     rules, costs, *, start="Policy", unshared=(), families=("linear", "levin", "power"),
-    programs=None, pressure=1.0, losses=None, facts=Facts(), cap=None, max_bits=None,
+    programs=None, pressure=1.0, losses=None, facts=NO_FACTS, cap=None, max_bits=None,
 ):  # fmt: skip
     """A model of known numbers over a grammar: ``costs`` maps component → (bits, steps)."""
     grammar = Grammar(start, tuple(rules), frozenset(unshared))
@@ -132,3 +132,84 @@ def chain(weight=1.0, **kwargs):
     )
     costs = {"base": (3, 4), "own": (2, 6), "layer": (0.5, 2)}
     return grammar_model(rules, costs, start="S", unshared=("layer",), **kwargs)
+
+
+def codes_up_to(grammar, nodes, symbol=None):
+    """Every code of a symbol (of whole programs) with at most so many nodes, by node count."""
+    known = {}
+
+    def exactly(of, count):
+        if (of, count) not in known:
+            known[of, count] = [
+                (index, *(k for part in parts for k in part))
+                for index in grammar.rules_of[of]
+                for parts in arguments(grammar.rules[index].args, count - 1)
+            ]
+        return known[of, count]
+
+    def arguments(symbols, count):
+        if not symbols:
+            return [()] if count == 0 else []
+        return [
+            (first, *rest)
+            for own in range(1, count - len(symbols) + 2)
+            for rest in arguments(symbols[1:], count - own)
+            for first in exactly(symbols[0], own)
+        ]
+
+    return [c for n in range(1, nodes + 1) for c in exactly(symbol or grammar.start, n)]
+
+
+def random_model(seed, *, num_components=4, **kwargs):
+    """A random recursive grammar of two symbols and seven rules, whose sum converges."""
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    names = [f"c{k}" for k in range(num_components)]
+
+    def some(most=2):
+        return {n: int(rng.integers(1, most + 1)) for n in names if rng.random() < 0.35}
+
+    def inner(symbol, name, args, weight):
+        executes = [k for k in range(len(args)) if rng.random() < 0.7]
+        shows = [*range(len(args)), "base", "x"]
+        train, deploy = (shows[rng.integers(len(shows))] for _ in range(2))
+        return rule(symbol, name, args, stores=some(), runs=some(), executes=executes,
+                    train=train, deploy=deploy, weight=weight)  # fmt: skip
+
+    def leaf(symbol, name, weight, train="base"):
+        deploy = ("base", "x", "y")[rng.integers(3)]
+        return rule(symbol, name, stores=some(), runs=some(), train=train, deploy=deploy,
+                    weight=weight)  # fmt: skip
+
+    rules = (
+        leaf("A", "a0", 3.0), inner("A", "a1", ["B"], 2.0), inner("A", "a2", ["A", "B"], 0.6),
+        inner("A", "a3", ["B", "A"], 0.4), leaf("B", "b0", 3.0), leaf("B", "b1", 2.0, "x"),
+        inner("B", "b2", ["A"], 1.0),
+    )  # fmt: skip
+    unshared = [n for n in names if rng.random() < 0.3]
+    costs = {n: (float(rng.uniform(0, 4)), float(rng.uniform(0, 30))) for n in names}
+    # A step at least in every program, for levin: on the rules of whole programs.
+    rules = tuple(
+        rule(r.symbol, r.name, r.args, stores=r.stores, runs={**r.runs, "all": 1},
+             executes=r.executes, train=r.train, deploy=r.deploy, weight=r.weight)
+        if r.symbol == "A" else r
+        for r in rules
+    )  # fmt: skip
+    return grammar_model(rules, costs | {"all": (0, 5)}, start="A", unshared=unshared, **kwargs)
+
+
+def uncertain(model, scale=1.0):
+    """The model with a lognormal around every cost that is not zero."""
+    from dataclasses import replace
+
+    import numpy as np
+    from small_models import lognormal
+
+    def spread(belief):
+        return lognormal(float(np.log(belief.value)), scale) if belief.value else belief
+
+    components = tuple(
+        replace(c, bits=spread(c.bits), steps=spread(c.steps)) for c in model.components
+    )
+    return replace(model, components=components)

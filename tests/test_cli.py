@@ -15,6 +15,7 @@ from synthetic import family_dataset, posterior_tree, shipped_like
 from typer.testing import CliRunner
 
 from bayes_mesa import cli
+from bayes_mesa.cli import POSTERIOR
 from bayes_mesa.console import checkup_text, columns, headline
 from bayes_mesa.store import open_posterior, save_posterior
 from bayes_mesa.summary import summarize
@@ -287,6 +288,45 @@ def test_a_real_interrupt(tmp_path):
     assert "interrupted: " in error
 
 
+@pytest.fixture(scope="module")
+def needy_result(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("needs")
+    shell("run", "program_space_needs", "--out", folder / "out", "--draws", 5, "--quiet")
+    return folder / "out" / POSTERIOR
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wait", [1.0, 2.5])
+@pytest.mark.parametrize("source", ["posterior", "program_space_needs"])
+def test_ctrl_c_ends_programs_within_a_fifth_of_a_second(source, wait, needy_result, tmp_path):
+    # From a result the chains over programs are interrupted, from a model its tempered fit.
+    given = needy_result if source == "posterior" else source
+    out = tmp_path / "x.nc"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bayes_mesa", "programs", given, "--out", out, "--draws", "500000"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    # By then the fit has come to its chains, which are still being handed out.
+    while threads_of(process.pid) < min(os.cpu_count(), 4) + 1 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(wait)
+    assert process.poll() is None
+    sent = time.perf_counter()
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert time.perf_counter() - sent < 0.2
+    assert process.returncode == 130
+    assert error.startswith("interrupted: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def threads_of(pid):
+    folder = Path(f"/proc/{pid}/task")
+    return len(list(folder.iterdir())) if folder.exists() else 9
+
+
 def test_a_pipe_that_closes_early_is_no_fault():
     command = f"{sys.executable} -m bayes_mesa check speed_simplicity | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120)
@@ -363,10 +403,30 @@ def test_programs_with_facts_from_a_posterior_whose_files_are_gone(tmp_path):
     assert list(stored["fact"].values) == ["a", "b"]
 
 
-def test_a_method_that_is_not_there_yet(model, tmp_path):
-    args = ("programs", model, "--out", tmp_path / "x.nc", "--draws", 10)
-    assert "tempered" in call(*args, "--method", "tempered", status=2).stderr
+def test_programs_by_every_method(model, tmp_path):
+    out = tmp_path / "x.nc"
+    args = ("programs", model, "--out", out, "--draws", 10)
+    assert "deceiver" in call(*args, "--method", "tempered").stdout
+    found = open_posterior(out)
+    assert found["programs"].attrs["method"] == "tempered"
+    assert found["programs_stats"]["proposals"].sum() > 0
+    call(*args, "--method", "exact")
+    assert "log_weight_error" in open_posterior(out)["programs_stats"]
     assert "guess" in call(*args, "--method", "guess", status=2).stderr
+
+
+def test_exact_programs_are_refused_with_the_reason(tmp_path):
+    path = tmp_path / "capped.toml"
+    (tmp_path / "facts.csv").write_text("name,bits,steps,needs\na,3,2,\nb,1,9,a\n")
+    path.write_text(TWO.format(model="", more='[facts]\nfile = "facts.csv"\n'))
+    out = tmp_path / "x.nc"
+    args = ("programs", path, "--out", out, "--draws", 5, "--chains", 1)
+    error = call(*args, "--method", "exact", status=2).stderr
+    assert "facts need one another" in error
+    assert "method 'tempered'" in error
+    assert not out.exists()
+    call(*args)
+    assert "all 2^2" in open_posterior(out)["programs"].attrs["reason"]
 
 
 def test_columns_are_never_wrapped_and_obey_nothing():

@@ -7,6 +7,7 @@ import pytest
 from numpyro.handlers import seed, substitute, trace
 from scipy import stats
 from scipy.special import expit
+from small_grammars import post_like
 from small_models import (
     component,
     family,
@@ -20,6 +21,7 @@ from small_models import (
 )
 
 from bayes_mesa.beliefs import Known
+from bayes_mesa.errors import InputError
 from bayes_mesa.evidence.replicate import SAMPLERS
 from bayes_mesa.inference import Program, evidence_tables
 from bayes_mesa.log_mass import log_mass
@@ -273,6 +275,56 @@ def test_gradients_are_finite_where_a_cap_puts_structures_out():
     slopes = jax.grad(of)({"steps.b": 150.0, "bits.a": 9.0})
     assert all(np.isfinite(float(x)) for x in slopes.values())
     assert float(of({"steps.b": 150.0})) == pytest.approx(0.0, abs=1e-12)
+
+
+# --- programs of a grammar ------------------------------------------------------------------
+
+
+def grammar_masses(found):
+    """Masses of every column, and of the classes, by the compiled sums."""
+    chosen = found.families[0]
+    masses = verdicts(found, chosen, theta_at(found, chosen))
+    return masses["structure_mass"][0], masses["class_mass"][0]
+
+
+@pytest.mark.slow
+def test_selection_may_name_programs_of_a_grammar():
+    found = post_like(families=("linear",), losses={"simplest": 0.2})
+    counts = {"kind": "selection", "structure": ["slow_deceptive", "fast_honest"], "count": [2, 5]}
+    found_rows, _ = rows(found, {"s": counts}, {})
+    mass = grammar_masses(found)[0][[1, 0]]
+    expected = stats.multinomial(7, [*mass, 1 - mass.sum()]).logpmf([2, 5, 0])
+    assert found_rows.sum() == pytest.approx(expected, rel=1e-9)
+
+
+def test_selection_by_class_counts_every_program_of_a_grammar():
+    found = post_like(families=("linear",), losses={"simplest": 0.2})
+    names = ["misaligned", "honest", "deceptive"]
+    counts = {"kind": "selection", "class": names, "count": [1, 5, 4]}
+    found_rows, _ = rows(found, {"s": counts}, {})
+    mass = grammar_masses(found)[1][[2, 0, 1]]
+    expected = stats.multinomial(10, mass / mass.sum()).logpmf([1, 5, 4])
+    assert found_rows.sum() == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("column", "name", "message"),
+    [
+        ("structure", "other_honest", "must be one of"),
+        ("class", "misaligned", r"must be 0 where the model leaves no program \(misaligned\)"),
+    ],
+)
+def test_selection_that_no_program_of_a_grammar_can_meet(column, name, message):
+    counts = {"kind": "selection", column: [name], "count": [3]}
+    with pytest.raises(InputError, match=message):
+        evidence_tables(post_like(), {"s": counts})
+
+
+def test_selection_by_class_needs_no_program_that_has_a_name():
+    nameless = post_like(programs={})
+    counts = {"kind": "selection", "class": ["honest"], "count": [3]}
+    tables = evidence_tables(nameless, {"s": counts})
+    assert len(tables[0]) == 1
 
 
 # --- replicated evidence --------------------------------------------------------------------

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from bayes_mesa.exchange import penalty
-from bayes_mesa.fact_choices import choice_sums, derivation_steps, every_choice
+from bayes_mesa.fact_choices import (
+    choice_sums,
+    derivation_steps,
+    every_choice,
+    minimal_choices,
+)
 from bayes_mesa.fact_sums import log_fact_factor
 from bayes_mesa.least import least_fact_penalty
 
@@ -100,3 +105,18 @@ def test_limits_that_nothing_meets(theta):
     found = choice_sums("linear", parameters=FAMILIES["linear"], needs=NEEDS, **theta, cap=0.5)
     assert np.all(found.log_factor == -np.inf)
     assert np.all(found.least == np.inf)
+
+
+@pytest.mark.parametrize("limits", [{}, {"cap": 160.0}, {"max_bits": 25.0}])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_minimal_choices_hold_the_least(family, limits, theta):
+    same = theta | {n: theta[n][:1].repeat(3, axis=0) for n in ("fact_bits", "fact_steps")}
+    kept = minimal_choices(NEEDS, same["fact_bits"], same["fact_steps"])
+    assert 1 < len(kept) < 32
+    arguments = {"parameters": FAMILIES[family], "needs": NEEDS, **same, **limits}
+    whole, part = choice_sums(family, **arguments), choice_sums(family, **arguments, stored=kept)
+    assert np.array_equal(part.least, whole.least)
+
+
+def test_facts_that_vary_leave_no_choice_out(theta):
+    assert len(minimal_choices((), theta["fact_bits"], theta["fact_steps"])) == 32

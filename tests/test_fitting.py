@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from scipy import stats
 from scipy.special import expit
+from small_grammars import post_like, uncertain
 from small_models import (
     at_least,
     correlation,
     family,
+    known_facts,
     lognormal,
     prior,
     two_sided,
@@ -422,12 +424,16 @@ def test_bad_settings(settings, message):
         fit(two_sided(), {}, **settings)
 
 
-def test_facts_with_a_cap_are_refused():
-    from small_models import known_facts
-
-    found = two_sided(facts=known_facts([1.0], [2.0]), selection=Selection(cap=9.0))
-    with pytest.raises(RefusedError, match=r"selection\.cap together with facts"):
-        fit(found, {})
+def test_facts_under_a_cap_are_fitted_but_not_to_selections():
+    # 1 step each; what is derived takes 2 steps, or 20 of the one that needs it ten times.
+    facts = known_facts([1.0], [2.0], {"deceptive": 10.0})
+    found = two_sided(facts=facts, selection=Selection(Known(1.0), cap=9.0))
+    post = fit(found, {}, num_samples=2, num_chains=1)
+    assert json.loads(post.attrs["engines"])["masses"] == "listed"
+    share = 0.5 / (0.5 + 0.5 + 0.25)
+    np.testing.assert_allclose(post["posterior"]["deceptive_mass"], share, rtol=1e-12)
+    with pytest.raises(RefusedError, match="the cap bounds the steps of all facts together"):
+        fit(found, {"s": {"kind": "selection", **COUNTS}}, num_samples=2, num_chains=1)
 
 
 # --- prior draws ----------------------------------------------------------------------------
@@ -555,3 +561,32 @@ def test_selection_with_facts_is_that_of_weighted_prior_draws(name):
     assert abs(part["log_marginal_likelihood"] - exact) < 4 * np.hypot(
         error, part["log_marginal_likelihood_error"]
     )
+
+
+# --- a grammar ------------------------------------------------------------------------------
+
+
+def test_a_grammar_is_fitted_to_evidence_like_any_other_model():
+    found = uncertain(post_like(families=("levin",), programs={"quick": "optimize(base)"}))
+    prior_only = fit(found, {}, num_samples=400, num_chains=1, seed=2)["posterior"]
+    size = {
+        "kind": "measurement",
+        "component": ["base"],
+        "quantity": ["bits"],
+        "value": [0.5],
+        "log_sd": [0.1],
+    }
+    post = fit(found, {"size": size}, seed=2, num_warmup=200, num_samples=400, num_chains=1)
+    base = post["posterior"]["bits"].sel(component="base").to_numpy()
+    # Conjugate: log normal with precision 1 around log 9 and 100 around log 1/2.
+    mean = (np.log(9.0) + 100 * np.log(0.5)) / 101
+    assert np.log(base).mean() == pytest.approx(mean, abs=5 * 0.1 / np.sqrt(ess(np.log(base))))
+    mass = post["posterior"]["structure_mass"]
+    assert list(mass["structure"].to_numpy())[:1] == ["quick"]
+    np.testing.assert_allclose(mass.sum("structure"), 1.0, atol=1e-12)
+    # The cheaper it is to store the base objective, the more honest the programs.
+    honest = [
+        float(x["class_mass"].sel({"class": "honest"}).mean())
+        for x in (prior_only, post["posterior"])
+    ]
+    assert honest[1] > honest[0] + 0.1

@@ -397,8 +397,7 @@ MALFORMED = [
         'stores = ["a"]',
         'program = "optimize(base)"',
         [
-            "x.toml:10: structures.one.program: must be left out: "
-            "this version does not support programs of a grammar yet"
+            "x.toml:10: structures.one.program: must be left out where there is no [grammar]",
         ],
     ),
     (
@@ -453,7 +452,12 @@ MALFORMED = [
         "selection = 3\n[grammar]\n[model]",
         [
             "x.toml:1: selection: must be a table, found 3",
-            "x.toml:2: grammar: must be left out: this version does not support it yet",
+            "x.toml:2: grammar.rules: must be given, found nothing",
+            "x.toml:2: grammar.start: must be given, found nothing",
+            'x.toml:11: structures.one: must be written as program = "..." where there is a '
+            "[grammar], found stores, runs, train, deploy",
+            'x.toml:16: structures.two: must be written as program = "..." where there is a '
+            "[grammar], found runs, train, deploy",
         ],
     ),
 ]

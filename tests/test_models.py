@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from bayes_mesa.beliefs import Known, Prior
+from bayes_mesa.critical_pressure import critical_pressure
+from bayes_mesa.expression import parse_expression
+from bayes_mesa.interpreter import interpret
 from bayes_mesa.model import Quantity
 from bayes_mesa.model_file import load_model
 
@@ -184,3 +187,128 @@ def test_find_overlaps_with_planning_and_goes_with_the_size_of_the_objective(dis
     (correlation,) = discussion.correlations
     assert {str(q) for q in correlation.between} == {"bits.get_base_obj", "steps.find_base_obj"}
     assert correlation.rho > 0
+
+
+@pytest.fixture(scope="module")
+def space():
+    return load_model("program_space")
+
+
+@pytest.fixture(scope="module", params=["program_space", "program_space_needs"])
+def grammatical(request):
+    return load_model(request.param)
+
+
+def equations(s):
+    return dict(s.stores), dict(s.runs), s.train, s.deploy, s.symbol
+
+
+def test_programs_of_the_grammar_are_the_posts_and_the_comments(space, discussion):
+    """As counted by hand in `discussion`; two searches that share nothing have their own name."""
+    assert [s.name for s in space.structures[:3]] == list(POST)
+    assert [s.name for s in space.structures] == [s.name for s in discussion.structures]
+    for s in space.structures:
+        stores, runs, *rest = equations(structure(discussion, s.name))
+        if s.name == "unshared_deceptive":
+            stores["entwined_optimiser"] = stores.pop("mesaoptimize")
+        assert equations(s) == (stores, runs, *rest)
+    assert space.classes == discussion.classes
+    assert all(space.eligible)
+
+
+def test_programs_with_needs_lack_only_the_knowledge_that_the_facts_stand_for(discussion):
+    found = load_model("program_space_needs").structures
+    assert [s.symbol for s in found] == ["Hfh", "Hsd", "Hfd", "Hcd", "Hph"]
+    for s in found:
+        stores, *rest = equations(structure(discussion, s.name))
+        del stores["useful_knowledge"]
+        assert equations(s) == (stores, *rest)
+
+
+def test_costs_that_are_shared_with_the_other_models_are_theirs(grammatical, discussion):
+    for part in grammatical.components:
+        if part.name in discussion.component_index:
+            other = component(discussion, part.name)
+            assert (part.bits, part.steps, part.shared) == (other.bits, other.steps, True)
+    unshared = {c.name for c in grammatical.components if not c.shared}
+    assert unshared == grammatical.grammar.unshared
+    assert "hand_over" in unshared
+    assert grammatical.constraints == discussion.constraints
+    assert grammatical.families == discussion.families
+
+
+def test_little_of_the_pressures_prior_is_cut(grammatical):
+    critical = critical_pressure(grammatical.grammar)
+    assert 0.2 < critical < 0.5
+    pressure = grammatical.selection.pressure
+    assert pressure == Prior("LogNormal", (("loc", 0.0), ("scale", 0.5)), low=critical)
+    assert pressure.share_cut < 0.05
+
+
+def test_the_critical_pressure_of_the_shipped_grammar_by_hand(space):
+    """Policies recurse by delegate and switch alone: their two ratios add up to 1."""
+    beta = critical_pressure(space.grammar)
+    optimisers = ((1 / 2) ** beta + 2 * (1 / 4) ** beta) * 4 * (1 / 4) ** beta
+    assert (1 / 64) ** beta * (1 + optimisers) == pytest.approx(1.0, abs=1e-12)
+
+
+def test_few_components_are_shared_and_not_stored_by_every_program(grammatical):
+    """Sums double with each of them."""
+    rules = grammatical.grammar.rules
+    stored = {n for r in rules for n in r.stores} - grammatical.grammar.unshared
+    always = {n for n in stored if every_program_stores(rules, "Policy", n)}
+    assert len(stored - always) <= 8
+
+
+def every_program_stores(rules, symbol, name):
+    """Whether the symbol has no finite program once rules that store ``name`` are gone."""
+    left = [r for r in rules if name not in r.stores]
+    ending = set()
+    while more := {r.symbol for r in left if ending.issuperset(r.args)} - ending:
+        ending |= more
+    return symbol not in ending
+
+
+@pytest.mark.parametrize(
+    ("text", "class_name"),
+    [
+        ("delegate(delegate(optimize(base)))", "honest"),
+        ("learn(pursue(pointed))", "honest"),
+        ("learn(disguise(simplest))", "deceptive"),
+        ("delegate(switch(learn(pretend(simplest)), entwined(simplest)))", "deceptive"),
+        ("switch(switch(optimize(pointed), optimize(simplest)), optimize(base))", "honest"),
+        ("switch(entwined(cameras), optimize(base))", "misaligned"),
+        ("disguise(cameras)", "deceptive"),
+    ],
+)
+def test_programs_that_nobody_named(space, text, class_name):
+    found = interpret(space.grammar, parse_expression(space.grammar, text))
+    deceptive = "deceptive" if found.deploy != "base" else "honest"
+    assert (deceptive if found.train == "base" else "misaligned") == class_name
+
+
+def test_entwined_searches_are_stored_for_every_goal_and_a_way_to_learn_once(space):
+    text = "switch(delegate(delegate(entwined(base))), entwined(simplest))"
+    found = interpret(space.grammar, parse_expression(space.grammar, text))
+    assert found.stores["entwined_optimiser"] == 2
+    assert found.stores["hand_over"] == 2
+    assert found.stores["useful_knowledge"] == 1
+    assert found.runs["mesaoptimize_env"] == 1
+    text = "switch(switch(learn(pursue(base)), learn(simplest)), learn(cameras))"
+    found = interpret(space.grammar, parse_expression(space.grammar, text))
+    assert found.stores["learn_to_optimise"] == found.runs["learn_to_optimise"] == 1
+
+
+def test_facts_need_one_another_in_chains_and_a_diamond():
+    facts = load_model("program_space_needs").facts
+    assert len(facts) == 12
+    assert facts.depend
+    needs = {
+        name: {facts.names[i] for i in needed}
+        for name, needed in zip(facts.names, facts.needs, strict=True)
+    }
+    assert needs["machines"] == {"mechanics", "materials"}
+    assert needs["mechanics"] == {"geometry"}
+    assert needs["geometry"] == needs["materials"] == {"arithmetic"}
+    assert needs["own_training"] == {"computers", "trainer"}
+    assert all(isinstance(b, Known) and b.value > 0 for b in (*facts.bits, *facts.steps))

@@ -1,16 +1,24 @@
 """Draws of whole programs against all programs listed one by one, and their reproducibility."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_models import every_program, lognormal, phi, shares, two_sided
+from small_grammars import finite, post_like
+from small_grammars import uncertain as uncertain_grammar
+from small_models import every_program, known_facts, lognormal, phi, shares, two_sided
 from test_verdict import FAMILIES, USES, limited, three_structures
 
-from bayes_mesa import fit, sample_programs, summarize
+from bayes_mesa import fit, open_posterior, sample_programs, save_posterior, summarize
 from bayes_mesa.beliefs import Known
-from bayes_mesa.errors import InputError, RefusedError
-from bayes_mesa.model import Facts, Selection
+from bayes_mesa.errors import InputError
+from bayes_mesa.expression import parse_expression
+from bayes_mesa.interpreter import interpret
+from bayes_mesa.model import Facts, Selection, Structure
+from bayes_mesa.program_list import with_listed
+from bayes_mesa.programs import programs_only
+from bayes_mesa.restored import restored_model
 
 
 def quick(found, **settings):
@@ -144,7 +152,7 @@ def test_the_posterior_itself_is_left_alone():
     ("arguments", "error", "message"),
     [
         ({"method": "gibbs"}, InputError, "method must be one of auto, exact, tempered"),
-        ({"method": "tempered"}, RefusedError, "'tempered'.*not in this version"),
+        ({"method": "exact", "num_draws": "3"}, InputError, "num_draws must be a whole number"),
         ({"num_draws": -1}, InputError, "num_draws must be a whole number >= 1, found -1"),
         ({"num_draws": 0}, InputError, "num_draws must be a whole number >= 1, found 0"),
         ({"num_chains": 0}, InputError, "num_chains must be a whole number >= 1, found 0"),
@@ -163,3 +171,81 @@ def test_a_posterior_of_another_model():
     other = two_sided(sha256="1" * 64, selection=Selection(Known(2.0)))
     with pytest.raises(InputError, match="posterior must be of this model"):
         sample_programs(other, post)
+
+
+# --- a grammar ------------------------------------------------------------------------------
+
+GRAMMARS = {
+    "finite": finite(losses={"own": 0.4}, programs={"plain": "follow(base)"}),
+    "post": post_like(losses={"simplest": 0.3}),
+    "facts": post_like(facts=known_facts([3.0, 0.5, 6.0], [10.0, 40.0, 3.0])),
+}
+
+
+@pytest.mark.parametrize("name", GRAMMARS)
+@pytest.mark.parametrize("family", ["linear", "levin", "power"])
+def test_programs_of_a_grammar_are_drawn_by_their_mass(name, family):
+    found = replace(GRAMMARS[name], families=(replace(GRAMMARS[name].family(family), weight=1.0),))
+    post = quick(found, num_samples=1, num_chains=1)
+    drawn = sample_programs(found, post, seed=42, num_draws=40_000, num_chains=1)["programs"]
+    structure = drawn["structure"].to_numpy()[0]
+    mass = post["posterior"]["structure_mass"].to_numpy()[0, 0]
+    assert list(drawn["structure_name"].to_numpy()) == list(
+        post["posterior"]["structure"].to_numpy()
+    )
+    for place, share in enumerate(mass):
+        close(structure == place, share)
+    close(drawn["deceptive"].to_numpy()[0] == 1, post["posterior"]["deceptive_mass"].item())
+
+
+def test_a_drawn_program_costs_what_its_expression_says():
+    found = uncertain_grammar(GRAMMARS["facts"])
+    post = quick(found, num_samples=100)
+    drawn = sample_programs(found, post, seed=5)["programs"]
+    names = drawn["program_name"].to_numpy()
+    theta = {n: x.to_numpy() for n, x in post["posterior"].data_vars.items()}
+    columns = [str(x) for x in drawn["structure_name"].to_numpy()]
+    for chain, draw in ((0, 3), (1, 17), (1, 99)):
+        own = {n: x.to_numpy()[chain, draw] for n, x in drawn.data_vars.items()}
+        at = {n: x[chain, draw] for n, x in theta.items()}
+        code = parse_expression(found.grammar, str(names[own["program"]]))
+        meaning = interpret(found.grammar, code)
+        index = found.component_index
+        bits = meaning.rule_bits + sum(k * at["bits"][index[n]] for n, k in meaning.stores.items())
+        steps = sum(k * at["steps"][index[n]] for n, k in meaning.runs.items())
+        bits += at["fact_bits"] @ own["stored"]
+        steps += at["fact_steps"] @ ~own["stored"]
+        family = str(drawn["family"].to_numpy()[chain, draw])
+        parameters = {k: b.value for k, b in found.family(family).parameters.items()}
+        cost = phi(family, parameters, bits, steps)
+        weight = -at["pressure"] * np.log(2.0) * cost
+        expected = {"bits": bits, "steps": steps, "penalty": cost, "log_weight": weight}
+        for variable, value in expected.items():
+            assert own[variable] == pytest.approx(value, rel=1e-12), variable
+        listed = {s.code: s.name for s in with_listed(found).structures}
+        class_name = Structure("", {}, {}, meaning.train, meaning.deploy).class_under("base")
+        assert columns[own["structure"]] == listed.get(code, f"other_{class_name}")
+        assert own["deceptive"] == (class_name == "deceptive")
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_a_grammar_gives_the_same_bytes_from_any_number_of_threads(fixed):
+    found = GRAMMARS["facts"] if fixed else uncertain_grammar(GRAMMARS["facts"])
+    post = quick(found)
+    digests = {
+        digest(sample_programs(found, post, seed=7, num_draws=120, num_chains=3, threads=t))
+        for t in (1, 2, 3)
+    }
+    assert len(digests) == 1
+
+
+def test_programs_of_a_grammar_from_a_posterior_file(tmp_path):
+    found = uncertain_grammar(GRAMMARS["post"])
+    post = quick(found, num_samples=80)
+    save_posterior(post, tmp_path / "posterior.nc")
+    tree = open_posterior(tmp_path / "posterior.nc")
+    again = sample_programs(restored_model(tree), tree, seed=9)
+    assert digest(again) == digest(sample_programs(found, post, seed=9))
+    save_posterior(programs_only(again), tmp_path / "programs.nc")
+    kept = open_posterior(tmp_path / "programs.nc")["programs"]
+    assert kept["program_name"].to_numpy()[0] in ("optimize(base)", "optimize(simplest)")

@@ -17,7 +17,6 @@ from small_models import (
 )
 
 from bayes_mesa.beliefs import Known
-from bayes_mesa.errors import RefusedError
 from bayes_mesa.model import CLASSES, Selection
 from bayes_mesa.verdict import verdicts
 from bayes_mesa.warning_texts import model_warnings
@@ -218,17 +217,21 @@ def test_where_nothing_fits_masses_are_not_numbers(limits):
 
 
 @pytest.mark.parametrize(
-    ("selection", "needs", "reason"),
+    ("limits", "needs", "honest", "deceptive"),
     [
-        (Selection(cap=5.0), None, r"selection\.cap together with facts"),
-        (Selection(max_bits=5.0), None, r"selection\.max_bits together with facts"),
-        (Selection(), ((), (0,)), "facts that need one another"),
+        # Costs of the choices that fit: store both, derive one, the other, both; 1 step besides.
+        ({"cap": 5.0}, None, (4, 6, 6), (4,)),
+        ({"max_bits": 2.0}, None, (6, 6, 8), (9, 10, 15)),
+        ({}, ((), (0,)), (4, 6, 6, 11), (4, 9, 10, 21)),
     ],
 )
-def test_facts_without_an_exact_route_are_refused_with_the_reason(selection, needs, reason):
-    facts = known_facts([1.0, 2.0], [3.0, 4.0], needs=needs)
-    with pytest.raises(RefusedError, match=reason):
-        verdict(two_sided(facts=facts, selection=selection))
+def test_facts_that_are_tied_together_by_hand(limits, needs, honest, deceptive):
+    facts = known_facts([1.0, 2.0], [3.0, 4.0], {"deceptive": 2.0}, needs)
+    result = verdict(two_sided(facts=facts, selection=Selection(Known(1.0), **limits)))
+    weights = [sum(2.0**-cost for cost in costs) for costs in (honest, deceptive)]
+    np.testing.assert_allclose(result["structure_mass"][0], np.array(weights) / sum(weights))
+    assert result["margin_bits"][0] == min(honest) - min(deceptive)
+    assert result["deceptive_favored"][0] == 0
 
 
 # --- the ends of the range ------------------------------------------------------------------

@@ -31,7 +31,14 @@ class Hypothesis:
 
     @cached_property
     def log_mass(self) -> Any:
-        """Normalised log mass of every structure, (S,)."""
+        """Normalised log mass of every place of `Model.columns`, (S,)."""
         from bayes_mesa.log_mass import log_mass
 
         return log_mass(self.model, self.family, self.theta)
+
+    @cached_property
+    def log_class_mass(self) -> Any:
+        """Normalised log mass of every class, (3,)."""
+        from bayes_mesa.log_mass import log_class_mass
+
+        return log_class_mass(self.model, self.family, self.theta)

@@ -1,7 +1,8 @@
 """Evidence of kind ``selection``: the structures or classes in which trained networks ended.
 
-Counts ~ Multinomial(their sum, masses of the rows); a class's mass is the sum over its structures.
-What no row names is left out of the counts, and its mass then lowers the others'.
+Counts ~ Multinomial(their sum, masses of the rows); a class's mass is the sum over its structures,
+or over all programs of the grammar. What no row names is left out of the counts, and its mass then
+lowers the others'.
 """
 
 from __future__ import annotations
@@ -79,26 +80,36 @@ def _repeated(rows: Rows, column: str) -> Iterator[RowFault]:
 
 def _log_masses(columns: Columns, given: Hypothesis) -> Any:
     """Log mass of what each row names, (rows,)."""
-    import jax.numpy as jnp
-    from jax.scipy.special import logsumexp
+    from bayes_mesa.model import CLASSES
 
     if "structure" in columns:
-        names = [s.name for s in given.model.structures]
+        names = [c.name for c in given.model.columns]
         return given.log_mass[np.array([names.index(str(n)) for n in columns["structure"]])]
-    members = np.array(given.model.classes)[None, :] == np.asarray(columns["class"])[:, None]
-    return logsumexp(jnp.where(members, given.log_mass, -jnp.inf), axis=1)
+    return given.log_class_mass[np.array([CLASSES.index(str(n)) for n in columns["class"]])]
 
 
 def _possible(model: Model, column: str) -> tuple[list[str], set[str]]:
     """Names that may stand in the column, and those of them that can have weight."""
-    if column == "structure":
-        names = [structure.name for structure in model.structures]
-        labels = names
-    else:
-        from bayes_mesa.model import CLASSES
+    from bayes_mesa.model import CLASSES
 
-        names, labels = list(CLASSES), list(model.classes)
-    return names, {label for label, fits in zip(labels, model.eligible, strict=True) if fits}
+    eligible = zip(model.structures, model.classes, model.eligible, strict=True)
+    if column == "structure":
+        return [s.name for s in model.structures], {s.name for s, _, fits in eligible if fits}
+    if model.grammar is None:
+        return list(CLASSES), {class_name for _, class_name, fits in eligible if fits}
+    return list(CLASSES), _grammar_classes(model)
+
+
+def _grammar_classes(model: Model) -> set[str]:
+    """Classes of the programs that the grammar can make; all, where there are too many to tell."""
+    from bayes_mesa.errors import RefusedError
+    from bayes_mesa.inside import System
+    from bayes_mesa.model import CLASSES
+
+    try:
+        return {CLASSES[k] for k in System.of(model).root_class}
+    except RefusedError:
+        return set(CLASSES)
 
 
 def _weightless(rows: Rows, column: str, names: list[str], weighed: set[str]) -> Iterator[RowFault]:

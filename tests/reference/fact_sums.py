@@ -483,7 +483,10 @@ def log_tail(log_rate, alpha, rule):
 
 
 def power_rows(window):
-    deltas, spacing = power_nodes(window)
+    return fill_power_rows(window, *power_nodes(window))
+
+
+def fill_power_rows(window, deltas, spacing):
     excess, omega, alpha = window.excess, window.omega, window.alpha
     log_origin = log(omega) + log1p(-omega) / excess
     most = max(0.5, exp(window.log_peak - deltas[0]))

@@ -12,8 +12,8 @@ from inside_terms cimport EPS, Costs, Equations, Solution, best_trees, solve_cas
 from levin_rows cimport LEAST_POWER
 from power_rows cimport Window, fill_power_rows, log_product, nearly_linear, tilt
 from program_rows cimport (
-    CLASSES, CUT, Bounds, Lump, chord_bound, levin_nodes, lump_error, power_span, program_node,
-    program_window,
+    ALL_FAR, CLASSES, CLASS_FAR, CUT, LAST_NODE, Bounds, Lump, chord_bound, levin_nodes, lump_error,
+    power_span, program_node, program_window,
 )
 
 cdef enum:
@@ -50,6 +50,7 @@ cdef struct Rows:
     double *lump        # (3, CLASSES): sums of the first rows
     double bound        # relative error of the rule over rates
     double norm[3]      # log of what a class's best program comes to by the rows, less its weight
+    double known[3]     # log weight of some program of a class that the rows miss, else -inf
 
 cdef struct Entries:
     # Where the mass is, for draws; NULL pointers if nobody asks.
@@ -207,6 +208,7 @@ cdef inline bint find_bounds(const Equations* eq, const Theta* theta, Bounds* bo
         bounds.lower[c] = -INFINITY
         bounds.slack[c] = 3.0
     bounds.shared = theta.shared
+    bounds.least = -INFINITY
     best_trees(eq, &theta.costs, eq.full, 0.0, 1.0, s)
     for q in range(eq.num_roots):
         c = eq.root_class[q]
@@ -256,7 +258,7 @@ cdef inline bint wanted(const Window* window, const Bounds* bounds, double left,
     for c in range(CLASSES):
         if low[c] > -INFINITY and (
             chord_bound(window, left, right, low[c], high[c])
-            > bounds.lower[c] - CUT - bounds.slack[c]
+            > fmax(bounds.lower[c], bounds.least) - CUT - bounds.slack[c]
         ):
             return True
     return False
@@ -266,9 +268,9 @@ cdef inline Py_ssize_t last_before(const Window* window, double distance) noexce
     # The last node left of a distance.
     cdef Py_ssize_t low = -1, high = 1, k
     cdef double d = 0.0
-    while program_node(window, low, &d) > 0.0 and d >= distance:
+    while low > -LAST_NODE and program_node(window, low, &d) > 0.0 and d >= distance:
         low *= 2
-    while program_node(window, high, &d) > 0.0 and d < distance:
+    while high < LAST_NODE and program_node(window, high, &d) > 0.0 and d < distance:
         high *= 2
     while high - low > 1:
         k = low + (high - low) // 2
@@ -283,15 +285,21 @@ cdef inline Py_ssize_t last_before(const Window* window, double distance) noexce
 cdef inline Py_ssize_t power_places(const Equations* eq, const Theta* theta, const Window* window,
                                     Bounds* bounds, Rows* rows, Solution* s) noexcept nogil:
     # Nodes where some class can have mass; delta and spacing are filled. -1: too many.
+    # None for a class too far below the best for its nodes to be told apart.
     cdef Py_ssize_t begin[80]
     cdef Py_ssize_t end[80]
     cdef double low[240]
     cdef double high[240]
     cdef double middle[3]
     cdef Py_ssize_t count = 0, k, last = -1
-    cdef double left, right, d = 0.0, other = 0.0, width
+    cdef double left, right, d = 0.0, other = 0.0, width, top = -INFINITY
     cdef int depth = 0, c
     look(eq, theta, window.slope, middle, bounds, s)
+    for c in range(CLASSES):
+        top = fmax(top, bounds.lower[c])
+    bounds.least = top - CLASS_FAR
+    if not top > -ALL_FAR:
+        return 0
     power_span(window, bounds, &left, &right)
     begin[0] = last_before(window, left)
     end[0] = last_before(window, right) + 1
@@ -343,6 +351,7 @@ cdef inline int make_rows(const Equations* eq, const Theta* theta, Rows* rows, L
     lump.used = False
     rows.bound = 0.0
     rows.norm[0] = rows.norm[1] = rows.norm[2] = 0.0
+    rows.known[0] = rows.known[1] = rows.known[2] = -INFINITY
     rows.count = 1
     if theta.family == LINEAR:
         rows.rate[0] = theta.first
@@ -383,7 +392,11 @@ cdef inline int make_rows(const Equations* eq, const Theta* theta, Rows* rows, L
                     total += exp(
                         rows.weight[k] - rows.rate[k] * bounds.beyond[c] - shift
                     )
-                rows.norm[c] = log(total)
+                # Where not even that program is found the rows miss the class.
+                if not fabs(total - 1.0) < 0.5:
+                    rows.known[c] = bounds.lower[c]
+                else:
+                    rows.norm[c] = log(total)
     for k in range(rows.count):
         if theta.family != LEVIN:
             rows.size[k] = rows.rate[k] * theta.added
@@ -429,11 +442,14 @@ cdef inline void add_roots(
             fabs(theta.costs.log_case[which]) + fabs(rows.weight[k]) + fabs(s.best[state])
             + theta.costs.root_cost[q] + rate * theta.costs.root_step[q] + rows.size[k]
         )
+        # A size may be infinite where a term is 0.
+        if term == 0.0:
+            continue
         total[c] += term
         doubt[c] += term * (s.error[state] + 4.0 * EPS * (2.0 + size))
         if k < 3:
             rows.lump[k * CLASSES + c] += term
-        if entries is not NULL and term > 0.0:
+        if entries is not NULL:
             if entries.count < entries.room:
                 entries.which[entries.count] = which
                 entries.row[entries.count] = <int>k
@@ -466,6 +482,9 @@ cdef inline int sum_programs(
         doubt[c] = 0.0
     if status != SUMMED:
         return status
+    # Nothing to draw by.
+    if entries is not NULL and rows.count == 0:
+        return TOO_MANY_ROWS
     for k in range(rows.count):
         best_programs(eq, theta, rows.rate[k], &rows.best[k * CLASSES], steps, s)
         for c in range(CLASSES):
@@ -496,9 +515,10 @@ cdef inline int sum_programs(
         if not any_alive:
             break
     for c in range(CLASSES):
-        if total[c] == 0.0:
-            log_weight[c] = -INFINITY
-            error[c] = 0.0
+        if rows.known[c] > -INFINITY or not 0.0 < total[c] < INFINITY:
+            # So far away that no row or case was solved for it, or no program at all.
+            log_weight[c] = rows.known[c] if rows.known[c] > -INFINITY else floor[c]
+            error[c] = INFINITY if log_weight[c] > -INFINITY else 0.0
             continue
         # Rows and cases left out: none is above e^-CUT of the floor.
         missed = (2.0 + rows.count) * eq.num_cases * exp(-CUT)

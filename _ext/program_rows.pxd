@@ -24,8 +24,20 @@ cdef extern from *:
     """
     const double CUT "bm_cut"    # nats below which a part of a sum is left out
 
+# Where doubles end: a class so many nats below the best one needs no rows, a grammar so many nats
+# below the reference has none that mean anything, and no node is so many steps from the peak.
+cdef extern from *:
+    """
+    static const double bm_class_far = 1e12, bm_all_far = 1e15;
+    static const Py_ssize_t bm_last_node = 1125899906842624;
+    """
+    const double CLASS_FAR "bm_class_far"
+    const double ALL_FAR "bm_all_far"
+    const Py_ssize_t LAST_NODE "bm_last_node"
+
 cdef enum:
     CLASSES = 3
+    MOST_TRIES = 8192
 
 cdef struct Bounds:
     # By class; -inf in `upper` where there is no program.
@@ -34,6 +46,7 @@ cdef struct Bounds:
     double shortest[3]   # least steps, with the mandatory ones
     double slack[3]      # how far a sum may be above its largest program, nats
     double beyond[3]     # steps of the program of `lower` beyond the mandatory ones
+    double least         # log weight below which no class has rows
     double slow          # a rate at which time is all but free
     double shared        # mandatory steps
 
@@ -76,24 +89,26 @@ cdef inline Py_ssize_t levin_nodes(double a, const Bounds* bounds, Py_ssize_t ro
     cdef double h = levin_step(a, error), norm = log_gamma_scale(a)
     cdef double left = INFINITY, right = -INFINITY, y, log_a = log(a)
     cdef Py_ssize_t count, k, first
-    cdef int c
+    cdef int c, _again
     for c in range(CLASSES):
         if bounds.upper[c] == -INFINITY:
             continue
         y = bounds.upper[c] - norm - bounds.lower[c] + CUT
         left = fmin(left, log_a - 1.0 - y / a)
         y = log_a - log(bounds.shortest[c])
-        while (
-            a * (y - log_a + 1.0) - exp(y) * bounds.shortest[c] + bounds.upper[c] - norm
-            > bounds.lower[c] - CUT
-        ):
+        for _again in range(MOST_TRIES):
+            if not (
+                a * (y - log_a + 1.0) - exp(y) * bounds.shortest[c] + bounds.upper[c] - norm
+                > bounds.lower[c] - CUT
+            ):
+                break
             y += 0.25
         right = fmax(right, y)
     lump.used = log(bounds.slow) > left
     if lump.used:
         left = log(bounds.slow)
     first = 1 if lump.used else 0
-    if (right - left) / h > room - 4.0:
+    if not (right - left) / h <= room - 4.0:
         return -1
     count = <Py_ssize_t>fmax(3.0, (right - left) / h + 1.0)
     for k in range(count):
@@ -174,24 +189,32 @@ cdef inline double free_bound(const Window* window, const Bounds* bounds, int c,
     )
 
 
+cdef inline double reach_of(const Window* window, const Bounds* bounds, int c, double origin,
+                            double low, double reach) noexcept nogil:
+    cdef int _again
+    for _again in range(64):
+        if not free_bound(window, bounds, c, origin + reach) > low:
+            break
+        reach *= 2.0
+    return reach
+
+
 cdef inline void power_span(const Window* window, const Bounds* bounds, double* left,
                             double* right) noexcept nogil:
-    cdef double origin, reach
+    cdef double origin, low
     cdef int c
     left[0] = INFINITY
     right[0] = -INFINITY
     for c in range(CLASSES):
         if bounds.upper[c] == -INFINITY:
             continue
+        # Where the bound is largest.
         origin = -log(bounds.shortest[c]) / window.alpha
-        reach = 1e-6
-        while free_bound(window, bounds, c, origin - reach) > bounds.lower[c] - CUT:
-            reach *= 2.0
-        left[0] = fmin(left[0], origin - reach)
-        reach = 1e-6
-        while free_bound(window, bounds, c, origin + reach) > bounds.lower[c] - CUT:
-            reach *= 2.0
-        right[0] = fmax(right[0], origin + reach)
+        low = fmax(bounds.lower[c], bounds.least) - CUT
+        if not free_bound(window, bounds, c, origin) > low:
+            continue
+        left[0] = fmin(left[0], origin + reach_of(window, bounds, c, origin, low, -1e-6))
+        right[0] = fmax(right[0], origin + reach_of(window, bounds, c, origin, low, 1e-6))
 
 
 cdef inline double chord_bound(const Window* window, double left, double right, double low,

@@ -140,13 +140,14 @@ def _grammar_text(found: Mapping[str, Any]) -> list[str]:
         return []
     grammar = found["grammar"]
     names = [f"  {_one_line(name)}" for name in grammar["can_be_favored"]]
-    return [
+    said = [
         f"grammar: {grammar['rules']} rules for {grammar['symbols']} symbols; the sum over all "
-        f"programs converges above pressure {number_text(grammar['critical_pressure'])}",
-        "\n".join(
-            [f"At most {len(names)} of all programs can be favored, at the right costs:", *names]
-        ),
+        f"programs converges above pressure {number_text(grammar['critical_pressure'])}"
     ]
+    if names:
+        can = f"At most {len(names)} of all programs can be favored, at the right costs:"
+        said.append("\n".join([can, *names]))
+    return said
 
 
 def _verdict_text(found: Mapping[str, Any]) -> str:

@@ -57,7 +57,8 @@ class Counts:
         return cls(bits, steps, overlap, component, uses, rule_bits)
 
     @cached_property
-    def _step_terms(self) -> np.ndarray:
+    def step_terms(self) -> np.ndarray:
+        """Runs of every component and overlap, (S, C + O): what prices of steps multiply."""
         # An overlap enters with a minus sign: its shared part is the *largest* count.
         return np.concatenate([self.steps, -self.overlap], axis=1)
 
@@ -97,14 +98,15 @@ def totals(
     """Bits c_s = A^c_s·c + rule bits, and steps t_s = A^t_s·t − Σ_o f_o t_o min(runs).
 
     ``theta`` holds ``bits``, ``steps`` (..., C) and ``overlap_fraction`` (..., O). ``shared`` gives
-    the stores and runs (C,) to take out as shared, in place of what all structures here share.
+    the stores (C,) and `Counts.step_terms` (C + O,) to take out as shared, in place of what all
+    structures here share.
     """
     stores, runs = shared if shared is not None else (None, None)
     overlapped = theta["overlap_fraction"] * theta["steps"][..., counts.overlap_component]
     step_terms = xp.concatenate([theta["steps"], overlapped], axis=-1)
     shared_bits, bits = _split(counts.bits, theta["bits"], xp, stores)
     bits = bits + counts.rule_bits
-    shared_steps, steps = _split(counts._step_terms, step_terms, xp, runs)
+    shared_steps, steps = _split(counts.step_terms, step_terms, xp, runs)
     return Totals(shared_bits, shared_steps, bits, steps)
 
 

@@ -187,7 +187,10 @@ def _read_program(document: Document, location: Location, entry: Any) -> None:
             document.refuse(location, f"{found}, found {listed(given)}")
             return
         for key in given:
-            document.refuse((*location, key), "must be left out: the program and its rules say it")
+            document.refuse(
+                (*location, key),
+                "must be left out where a program is given (its rules say it), found one",
+            )
         entry = {key: value for key, value in entry.items() if key not in by_hand}
     _read_table(document, ProgramTable, location, entry)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
-from bayes_mesa.enumerated_verdict import LISTED as NUM_LISTED
 from bayes_mesa.enumerated_verdict import TIGHT, width_at_medians
 from bayes_mesa.errors import RefusedError
 from bayes_mesa.fact_choices import MAX_FACTS, ties_between_facts
 from bayes_mesa.inside import System
 from bayes_mesa.model import Model
+from bayes_mesa.slots import all_known
 from bayes_mesa.tempered_verdict import INNER_DRAWS
 
 EXACT, LISTED, ENUMERATED, TEMPERED = "exact", "listed", "enumerated", "tempered"
@@ -89,12 +89,13 @@ def _for_grammar(model: Model) -> Engines:
     if not ties and not cut:
         return Engines(EXACT, EXACT, "the model factorises over rules and facts")
     reason = "; ".join([*cut, *ties])
-    if ties:
+    # With facts or overlaps each listing is dear: worth it where one serves all draws.
+    if (ties and not all_known(model)) or len(model.facts) > MAX_FACTS:
         return Engines(TEMPERED, TEMPERED, reason, INNER_DRAWS)
-    width = width_at_medians(model)
-    if not width <= TIGHT:
-        found = f"{reason}, and listing {NUM_LISTED:,} programs leaves the deceptive mass open"
+    width, listed = width_at_medians(model)
+    if width > TIGHT:
+        found = f"{reason}, and listing {listed:,} programs leaves the deceptive mass open"
         found = f"{found} by {width:.2g} at the prior medians"
         return Engines(TEMPERED, TEMPERED, found, INNER_DRAWS)
-    found = f"{reason}: {NUM_LISTED:,} programs are listed, with a certain bound on the rest"
+    found = f"{reason}: {listed:,} programs are listed, with a certain bound on the rest"
     return Engines(ENUMERATED, TEMPERED, found)

@@ -44,7 +44,7 @@ def enumerated_verdict(
         found = _evaluated(model, family, {k: x[n : n + 1] for k, x in theta.items()})
         log_weight, interval = found.weights.log_weight, found.interval
         if log_weight.max() == -np.inf:
-            continue
+            continue  # nothing fits
         mass[n] = _shares(_listing(model)[0], found.weights, row, classes)
         bound[n] = max(interval.upper - interval.mean, interval.mean - interval.lower)
     by_class = np.stack([mass[:, classes == c].sum(axis=1) for c in CLASSES], axis=-1)
@@ -57,11 +57,15 @@ def enumerated_verdict(
     }
 
 
-def width_at_medians(model: Model) -> float:
-    """Widest interval around the deceptive mass at the prior medians, over the families."""
+def width_at_medians(model: Model) -> tuple[float, int]:
+    """Widest interval around the deceptive mass at the prior medians, and the programs listed."""
+    listing, _ = _listing(model)
+    if listing.complete:
+        return 0.0, int(listing.programs)
     theta = theta_at(model, {}).theta
     found = [_evaluated(model, f, theta[f.name]).interval for f in model.families]
-    return max(x.upper - x.lower for x in found)
+    width = max(x.upper - x.lower for x in found)
+    return (1.0 if np.isnan(width) else width), int(listing.programs)
 
 
 def _listing(model: Model) -> tuple[Listing, Listing | None]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_mesa.engines import TEMPERED, Engines
 from bayes_mesa.family_fit import Arrays, FamilyFit, Settings
 from bayes_mesa.inference import Data, Program, evidence_tables, touched
 from bayes_mesa.likelihood import latent_sites, log_likelihood, predict
@@ -273,8 +274,9 @@ def _posterior(
     theta = assemble(model, values, family, np)
     shape = theta["pressure"].shape
     flat = {name: x.reshape(shape[0] * shape[1], *x.shape[2:]) for name, x in theta.items()}
-    if not any(s.uncertain for s in slots(model, family)):
-        # Every draw is the same: one verdict serves them all.
+    same = not any(s.uncertain for s in slots(model, family))
+    if same and Engines.of(model).masses != TEMPERED:
+        # One verdict serves all draws; with Markov chains their spread is the error of the means.
         found = verdicts(model, family, {name: x[:1] for name, x in flat.items()}, stream)
         return theta | {n: np.broadcast_to(x[0], (*shape, *x.shape[1:])) for n, x in found.items()}
     found = verdicts(model, family, flat, stream)

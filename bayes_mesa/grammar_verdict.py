@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from bayes_mesa.contest import Contest
 from bayes_mesa.costs import Counts
-from bayes_mesa.frontier import with_frontier
+from bayes_mesa.enumeration import programs_of
+from bayes_mesa.errors import RefusedError
+from bayes_mesa.frontier import program_structure, with_frontier
 from bayes_mesa.model import CLASSES, DECEPTIVE, Family, Model
 from bayes_mesa.program_sums import class_sums
+
+#: Programs that are all compared where no finite frontier is known.
+MAX_RIVALS = 3000
 
 
 def grammar_verdict(
@@ -71,14 +76,34 @@ class Field:
 
     @classmethod
     def _made(cls, model: Model) -> Field:
-        whole = with_frontier(model)
+        whole = _with_rivals(model)
         counts = Counts.of(whole)
         takes_part = np.array(whole.eligible)
-        shared = tuple(x[takes_part].min(axis=0) for x in (counts.bits, counts.steps))
+        shared = tuple(x[takes_part].min(axis=0) for x in (counts.bits, counts.step_terms))
         named = len(model.structures)
         rest = [named + CLASSES.index(c) for c in whole.classes[named:]]
         column = np.array([*range(named), *rest])
         return cls(whole, counts, (shared[0], shared[1]), column, named)
+
+
+def _with_rivals(model: Model) -> Model:
+    """The model with programs of which one is always of least cost: its frontier, or all there are.
+
+    Raises
+    ------
+    RefusedError
+        If there is no finite frontier, and more than `MAX_RIVALS` programs.
+    """
+    try:
+        return with_frontier(model)
+    except RefusedError:
+        listing = programs_of(model, MAX_RIVALS)
+        if not listing.complete:
+            raise
+        own = {s.code for s in model.structures}
+        codes = (listing.codes.of(k) for k in range(len(listing)))
+        rest = [program_structure(model, code) for code in codes if code not in own]
+        return replace(model, structures=(*model.structures, *rest))
 
 
 _FIELDS: WeakKeyDictionary[Model, Field] = WeakKeyDictionary()

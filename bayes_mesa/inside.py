@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_mesa.errors import RefusedError
+from bayes_mesa.errors import InputError, RefusedError
 from bayes_mesa.grammar import Grammar
 from bayes_mesa.model import CLASSES, DECEPTIVE, HONEST, MISALIGNED, Model
 
@@ -132,6 +132,8 @@ class System:
         ------
         RefusedError
             If there are too many optional components, or too many terms, for exact sums.
+        InputError
+            If no program may be selected.
         """
         return _Maker(model).system()
 
@@ -168,6 +170,8 @@ class _Maker:
 
     def system(self) -> System:
         terms = self._live_terms(self._all_terms())
+        if not terms:
+            raise InputError("the grammar must have a program that may be selected, found none")
         states, block = _solvable_order(terms)
         index = {s: k for k, s in enumerate(states)}
         terms.sort(key=lambda t: (index[t.target], t.rule, [index[a] for a in t.args]))

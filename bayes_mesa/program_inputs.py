@@ -25,7 +25,12 @@ FAMILY_NUMBER = {"linear": 0, "levin": 1, "power": 2}
 ROOM = 8192
 #: Nats of penalty that no weight notices.
 _LEAST_PENALTY = 2.0**-60
-_LARGEST = 1e300
+#: Nats of one cost, and steps of one in units of the reference's, above which they are clipped.
+_LARGEST, _LONGEST = 1e300, 1e250
+#: Steps of what all programs take, clipped so that sums stay finite.
+_WHOLE = 1e306
+#: Below this log weight a class may owe its weight to clipped nats.
+_CLIPPED = -1e290
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +52,8 @@ class Plan:
         ------
         RefusedError
             If the model's sums do not factorise, with the reason.
+        InputError
+            If no program may be selected.
         """
         return _plan(model)
 
@@ -77,8 +84,6 @@ def refuse_what_does_not_factorise(model: Model) -> None:
 def _plan(model: Model) -> Plan:
     refuse_what_does_not_factorise(model)
     s = System.of(model)
-    if not s.cases:
-        raise InputError("the grammar must have a program that may be selected, found none")
     reduced = ReducedSystem.of(s)
     alive = [np.flatnonzero(row) for row in reduced.alive]
     starts = np.cumsum([0, *map(len, alive)])
@@ -124,6 +129,7 @@ class Inputs:
     shared: Floats
     added: Floats
     unit: Floats
+    longest: Floats
 
     @classmethod
     def of(
@@ -140,13 +146,14 @@ class Inputs:
         added = np.broadcast_to(np.asarray(reference_added, float), (size,))
         if not (added >= 0.0).all():
             raise InputError(f"reference_added must be >= 0, found {added[~(added >= 0.0)][0]}")
-        shared = mandatory_steps(model, theta)
+        shared = np.minimum(mandatory_steps(model, theta), _WHOLE)
         chosen = {n: np.asarray(x, float) for n, x in parameters(family, theta).items()}
-        first, second, unit = np.zeros(size), np.ones(size), np.ones(size)
+        second, unit, longest = np.ones(size), np.ones(size), np.full(size, _LONGEST)
         if family.name == "linear":
-            first = pressure * LN2 / chosen["rate"]
+            first = _clipped(pressure * LN2, 1.0 / chosen["rate"])
+            longest = _LARGEST / np.maximum(first, 1.0)
         elif family.name == "levin":
-            first, unit = pressure * chosen["kappa"], shared + added
+            first, unit = _clipped(pressure, chosen["kappa"]), shared + added
             # A reference of no steps has no penalty to be measured from.
             unit = np.where(unit > 0.0, unit, 1.0)
         else:
@@ -155,14 +162,15 @@ class Inputs:
             # its own: penalties are subadditive.
             shared = shared + rate * (_LEAST_PENALTY / (pressure * LN2)) ** second
             unit = shared + added
-            first = pressure * LN2 * unit ** (1.0 / second) / rate ** (1.0 / second)
-            first = np.minimum(first, _LARGEST)
+            root = 1.0 / second
+            with np.errstate(over="ignore", divide="ignore"):
+                first = np.minimum(pressure * LN2 * unit**root / rate**root, _LARGEST)
         loss = np.hstack([np.asarray(theta["loss"], float), np.zeros((size, 1))])
         return cls(
             plan, family.name, pressure, np.asarray(theta["bits"], float),
             np.asarray(theta["steps"], float), model.selection.episodes * loss,
             np.asarray(theta["fact_bits"], float), np.asarray(theta["fact_steps"], float),
-            first, second, shared / unit, added / unit, unit,
+            first, second, shared / unit, added / unit, unit, longest,
         )  # fmt: skip
 
     @property
@@ -170,12 +178,26 @@ class Inputs:
         """How many facts a program stores or derives."""
         return int(self.fact_bits.shape[1])
 
+    def unsure(self, log_weight: Floats) -> NDArray[np.bool_]:
+        """Classes whose log weights, (N, 3), hang on a cost that was clipped, (N, 3)."""
+        with np.errstate(over="ignore"):
+            held = np.hstack([self.bits, self.fact_bits]) * (LN2 * self.pressure[:, None])
+            steps = np.hstack([self.steps, self.fact_steps])
+            taken = steps / self.unit[:, None]
+        dear = (held >= _LARGEST).any(axis=1)
+        slow = ((taken > self.longest[:, None]) | (steps > _LARGEST)).any(axis=1)
+        slow |= self.first >= _LARGEST
+        # Under linear a clipped time is clipped nats, unless the rate is small.
+        nats = (self.family == "linear") & (self.first >= 1.0)
+        far = (dear | (slow & nats))[:, None] & (log_weight <= _CLIPPED)
+        return (far | (slow & ~nats)[:, None]) & np.isfinite(log_weight)
+
     def arrays(self, part: slice) -> tuple[Any, ...]:
         """The kernels' second argument list."""
         s, reduced = self.plan.system, self.plan.reduced
         nats = LN2 * self.pressure[part]
-        bits, steps = nats[:, None] * self.bits[part], self._scaled(self.steps, part)
-        cost = nats[:, None] * reduced.rule_bits + _counted(bits, reduced.stores)
+        bits, steps = _clipped(nats[:, None], self.bits[part]), self._scaled(self.steps, part)
+        cost = _clipped(nats[:, None], reduced.rule_bits) + _counted(bits, reduced.stores)
         root_cost = _counted(bits, s.root_stores) + self.loss[part][:, s.root_objective]
         log_case = self._log_case(bits)
         scalar = np.stack([x[part] for x in (self.first, self.second, self.shared, self.added)], 1)
@@ -183,13 +205,13 @@ class Inputs:
             FAMILY_NUMBER[self.family], cost, _counted(steps, reduced.runs), root_cost,
             _counted(steps, s.root_runs), log_case,
             np.argsort(-log_case, axis=1, kind="stable").astype(np.int32),
-            np.ascontiguousarray(scalar), _padded(nats[:, None] * self.fact_bits[part]),
+            np.ascontiguousarray(scalar), _padded(_clipped(nats[:, None], self.fact_bits[part])),
             _padded(self._scaled(self.fact_steps, part)), self.num_facts,
         )  # fmt: skip
 
     def _scaled(self, steps: Floats, part: slice) -> Floats:
         with np.errstate(over="ignore"):
-            return np.minimum(steps[part] / self.unit[part, None], _LARGEST)
+            return np.minimum(steps[part] / self.unit[part, None], self.longest[part, None])
 
     def _log_case(self, nats: Floats) -> Floats:
         """Log of the probability that the coins leave each case, (n, K)."""
@@ -202,6 +224,12 @@ class Inputs:
             found -= nats[:, k : k + 1] * count
             found += np.where(count < plan.system.most[k], less[:, None], 0.0)
         return np.ascontiguousarray(np.logaddexp.reduceat(found, plan.case_start, axis=1))
+
+
+def _clipped(x: Floats, y: Floats) -> Floats:
+    # A product that overflowed would be NaN times a count of 0.
+    with np.errstate(over="ignore"):
+        return np.minimum(x * y, _LARGEST)
 
 
 def _counted(costs: Floats, counts: NDArray[np.int64]) -> Floats:

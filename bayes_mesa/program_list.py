@@ -67,7 +67,8 @@ def best_programs(model: Model, count: int) -> list[Code]:
     candidates = _candidates(model, theta, count)
     codes = [s.code for s in candidates.structures]
     shares = {f.name: _log_shares(candidates, f, theta[f.name]) for f in model.families}
-    whole = np.logaddexp.reduce([np.log(f.weight) + shares[f.name] for f in model.families])
+    with np.errstate(invalid="ignore"):  # -inf twice
+        whole = np.logaddexp.reduce([np.log(f.weight) + shares[f.name] for f in model.families])
     chosen = np.argsort(-whole, kind="stable")[:count].tolist()
     best = [codes[k] for k in dict.fromkeys([*chosen, *_champions(candidates, shares)])]
     return [*best, *(s.code for s in _favorable(model) if s.code not in best)]
@@ -142,4 +143,7 @@ def _log_shares(model: Model, family: Family, theta: Theta) -> np.ndarray:
     """Log shares of the structures in their common weight at one theta, (S,); no underflow."""
     contest = Contest.of(model, family, Counts.of(model), theta)
     log_weight, _ = contest.log_weights(len(model.structures))
-    return np.asarray(log_weight[0] - np.logaddexp.reduce(log_weight[0]))
+    top = log_weight[0].max()
+    if top == -np.inf:  # nothing fits
+        return log_weight[0]
+    return np.asarray(log_weight[0] - top - np.log(np.exp(log_weight[0] - top).sum()))

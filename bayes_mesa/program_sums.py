@@ -48,7 +48,8 @@ class ClassSums:
     class_error
         (N, 3), bound of the absolute error of every finite ``log_weight``: proved for the fixed
         points, the cases left out and the rule of levin's family; estimated from known integrals
-        for power's, and for rounding.
+        for power's, and for rounding. inf where the class is so far below the others, or a cost so
+        large, that its log weight is only a lower bound, or that of a clipped cost.
     """
 
     log_weight: Floats
@@ -98,7 +99,7 @@ def class_sums(
         If the sums do not factorise: facts that need one another, a cap, a capacity, overlaps, or
         too many components that are not always stored.
     InputError
-        If a program of no steps can be selected under ``levin``.
+        If no program may be selected, or one of no steps may be under ``levin``.
     """
     plan = Plan.of(model)
     inputs = Inputs.of(model, plan, family, theta, reference_added)
@@ -115,7 +116,7 @@ def class_sums(
 
     in_threads(work, size, stop, threads)
     check_status(status)
-    return ClassSums(log_weight, error)
+    return ClassSums(log_weight, np.where(inputs.unsure(log_weight), np.inf, error))
 
 
 def check_status(status: NDArray[np.int32]) -> None:

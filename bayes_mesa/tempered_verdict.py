@@ -54,20 +54,14 @@ def tempered_verdict(
         return masses | _met(model, family, theta, found.least_cost, deceptive)
 
 
-def least_costs_are_listed(model: Model) -> bool:
-    """Whether A, the margin and the critical exchange are exact for a model without exact sums."""
-    tied = bool(ties_between_facts(model)) and len(model.facts) > MAX_FACTS
-    return not tied and not (model.grammar is not None and model.overlaps)
-
-
 def _deceptive_error(by_class: np.ndarray, effective: np.ndarray) -> np.ndarray:
     share = by_class[:, CLASSES.index(DECEPTIVE)]
     return np.sqrt(share * (1.0 - share) / np.maximum(effective, 1.0))
 
 
 def _listed(model: Model, family: Family, theta: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    if not least_costs_are_listed(model):
-        raise RefusedError("least costs cannot be listed")
+    if ties_between_facts(model) and len(model.facts) > MAX_FACTS:
+        raise RefusedError("the choices over so many facts are not listed")
     if model.grammar is not None:
         return Field.of(model).race(family, theta)[1]
     contest = Contest.of(model, family, Counts.of(model), theta)

@@ -112,13 +112,13 @@ def _family_warnings(model: Model, fit: FamilyFit) -> list[str]:
     short = float(np.mean((steps < 1.0).any(axis=-1)))
     if name == "levin" and short > 0.0:
         found.append(
-            f"levin: in {short:.3g} of the draws a {what} runs less than one step, where log2 t "
-            "is negative; raise the steps of what it runs if that is not meant."
+            f"levin: in {100 * short:.3g} % of the draws a {what} runs less than one step, where "
+            "log2 t is negative; raise the steps of what it runs if that is not meant."
         )
     empty = float(np.mean(np.isnan(fit.posterior["deceptive_mass"])))
     if empty > 0.0:
         found.append(
-            f"{name}: in {empty:.3g} of the draws no {what} fits under the cap and the "
+            f"{name}: in {100 * empty:.3g} % of the draws no {what} fits under the cap and the "
             "capacity; masses there are NaN and left out of the means, and nothing is favored."
         )
     error = _mass_error(fit)

@@ -306,10 +306,10 @@ MALFORMED = [
         'program = "optimize(base)"',
         'program = "optimize(base)"\ntrain = "base"\nmultiplicity = 2\nsymbl = 3',
         [
-            "x.toml:39: structures.honest.train: must be left out: the program and its rules "
-            "say it",
-            "x.toml:40: structures.honest.multiplicity: must be left out: the program and its "
-            "rules say it",
+            "x.toml:39: structures.honest.train: must be left out where a program is given "
+            "(its rules say it), found one",
+            "x.toml:40: structures.honest.multiplicity: must be left out where a program is given "
+            "(its rules say it), found one",
             "x.toml:41: structures.honest.symbl: must be one of the keys program, symbol, "
             "found an unknown key; did you mean symbol?",
         ],

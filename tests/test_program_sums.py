@@ -282,6 +282,95 @@ def test_a_huge_shared_penalty_does_not_blur_differences():
     np.testing.assert_allclose(found[:2], [float(x) for x in wanted[:2]], rtol=0, atol=1e-9)
 
 
+def far_pair(dear=0.0, slow=1.0, honest=0.0):
+    """An honest program, and a deceptive one that stores and runs more."""
+    rules = (
+        rule("S", "h", stores={"c": 1}, runs={"one": 1}, train="base", deploy="base"),
+        rule("S", "d", stores={"b": 1}, runs={"one": 1, "a": 1}, train="base", deploy="x"),
+    )
+    costs = {"one": (0, 1), "a": (0, slow), "b": (dear, 0), "c": (honest, 0)}
+    return grammar_model(rules, costs, start="S")
+
+
+def power_of(model, rate, exponent, pressure):
+    family = model.family("power")
+    changes = {"power_rate": rate, "power_exponent": exponent, "pressure": pressure}
+    return family, theta_of(model, family, **changes)
+
+
+@pytest.mark.parametrize(
+    ("slow", "rate", "exponent", "dear", "pressure"),
+    [(10, 1, 15, 1e40, 1), (1e6, 1, 1.3, 1e35, 1), (10, 1, 2, 1e300, 1), (1e60, 1, 1.3, 0, 1),
+     (1e100, 1e3, 1.3, 0, 0.05), (10, 1, 1.001, 1e30, 1), (10, 1e-200, 3, 1e30, 1)],
+)  # fmt: skip
+def test_a_class_that_is_out_of_reach_is_left_with_no_claim(slow, rate, exponent, dear, pressure):
+    model = far_pair(dear, slow)
+    family, theta = power_of(model, rate, exponent, pressure)
+    begun = time.perf_counter()
+    sums = class_sums(model, family, theta)
+    assert time.perf_counter() - begun < 1.0
+    # Penalties of 1e66 nats in the reference and in the program must cancel.
+    with mpmath.workdps(400):
+        wanted = brute(model, family, theta, 0.0, list(codes(model.grammar, "S", 1)))
+    assert abs(sums.log_weight[0, 0] - float(wanted[0])) <= sums.class_error[0, 0] <= 1e-12
+    assert float(wanted[1]) * 3.0 <= sums.log_weight[0, 1] <= float(wanted[1]) * (1.0 - 1e-12)
+    assert sums.class_error[0].tolist()[1:] == [math.inf, 0.0]
+    assert sums.error[0] == sums.class_error[0, 0]
+    found, error = twin.class_sums(model, family, theta)
+    np.testing.assert_array_equal(sums.log_weight, found)
+    np.testing.assert_array_equal(sums.class_error, error)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("dear", [1e17, 1e19, 1e20, 1e300])
+def test_a_class_with_programs_is_never_one_without(family, dear):
+    for model in (far_pair(dear), far_pair(dear, honest=dear)):
+        chosen = model.family(family)
+        theta = theta_of(model, chosen)
+        wanted = brute(model, chosen, theta, 0.0, list(codes(model.grammar, "S", 1)))
+        sums = class_sums(model, chosen, theta)
+        for k in (0, 1):
+            off = abs(float(mpmath.mpf(float(sums.log_weight[0, k])) - wanted[k]))
+            assert off <= sums.class_error[0, k]
+        assert (sums.log_weight[0, 2], sums.class_error[0, 2]) == (-math.inf, 0.0)
+
+
+def test_nothing_is_drawn_where_every_program_is_out_of_reach():
+    model = far_pair(1e20, honest=1e20)
+    family, theta = power_of(model, 5.0, 1.3, 1.0)
+    with pytest.raises(RefusedError, match="linear rates"):
+        draw_grammar_programs(np.random.PCG64(42), model, family, theta, num_draws=1)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_bits_that_overflow_do_not_reach_the_other_classes(family):
+    model, plain = far_pair(1e308), far_pair(40.0)
+    sums, other = (
+        class_sums(m, m.family(family), theta_of(m, m.family(family), pressure=30.0))
+        for m in (model, plain)
+    )
+    assert sums.log_weight[0, 0] == pytest.approx(other.log_weight[0, 0], abs=1e-12)
+    assert sums.class_error[0, 0] < 1e-12
+    assert -math.inf < sums.log_weight[0, 1] < -1e290
+    assert sums.class_error[0, 1] == math.inf
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_steps_that_are_clipped_are_owned_to(family):
+    model = far_pair(slow=1e305)
+    theta = theta_of(model, model.family(family))
+    theta |= {n: np.array([1e304]) for n in theta if n == "linear_rate"}
+    sums = class_sums(model, model.family(family), theta)
+    assert sums.class_error[0, :2].tolist() == [math.inf, math.inf]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_grammar_without_a_program_that_may_be_selected(family):
+    model = grammar_model([rule("S", "h", train="y", deploy="base")], {"one": (0, 1)}, start="S")
+    with pytest.raises(InputError, match="a program that may be selected, found none"):
+        class_sums(model, model.family(family), theta_of(model, model.family(family)))
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_no_time_pressure_at_the_families_limits(family):
     model = finite()

@@ -214,10 +214,11 @@ def tempered(found, name, draws):
 @pytest.mark.parametrize("ties", GRAMMARS)
 def test_tempered_verdict_of_a_finite_grammar(ties, name):
     found = finite(**PARTS, **GRAMMARS[ties])
-    assert Engines.of(found).masses == "tempered"
+    # With every number known `auto` lists them; the chains must agree.
+    assert Engines.of(found).masses == "enumerated"
     every = EveryProgram.of(found, found.family(name))
     assert np.isfinite(every.cost).mean() > 0.05
-    draws = 48
+    draws = 40
     result = tempered(found, name, draws)
     mass = result["structure_mass"]
     # Draws of one chain, 240 rounds apart, of which 40 are dropped.

@@ -38,6 +38,7 @@ lgamma = ctypes.CDLL(ctypes.util.find_library("m")).lgamma
 lgamma.restype, lgamma.argtypes = ctypes.c_double, [ctypes.c_double]
 
 CUT, CONVERGED, MAX_STEPS = 42.0, 1e-9, 100
+CLASS_FAR, ALL_FAR, LAST_NODE = 1e12, 1e15, 1 << 50
 CLASSES = range(3)
 
 
@@ -259,6 +260,7 @@ class Bounds:
     shortest: list = field(default_factory=lambda: [inf] * 3)
     slack: list = field(default_factory=lambda: [3.0] * 3)
     beyond: list = field(default_factory=lambda: [0.0] * 3)
+    least: float = -inf
     slow: float = 0.0
 
     def classes(self):
@@ -360,17 +362,21 @@ def power_span(window, bounds):
             + window.slope * (1.0 - bounds.shortest[c] * exp(window.excess * d))
         )
 
+    def reach_of(c, origin, low, reach):
+        for _ in range(64):
+            if not free_bound(c, origin + reach) > low:
+                break
+            reach *= 2.0
+        return reach
+
     left, right = inf, -inf
     for c in bounds.classes():
         origin = -log(bounds.shortest[c]) / window.alpha
-        reach = 1e-6
-        while free_bound(c, origin - reach) > bounds.lower[c] - CUT:
-            reach *= 2.0
-        left = min(left, origin - reach)
-        reach = 1e-6
-        while free_bound(c, origin + reach) > bounds.lower[c] - CUT:
-            reach *= 2.0
-        right = max(right, origin + reach)
+        low = max(bounds.lower[c], bounds.least) - CUT
+        if not free_bound(c, origin) > low:
+            continue
+        left = min(left, origin + reach_of(c, origin, low, -1e-6))
+        right = max(right, origin + reach_of(c, origin, low, 1e-6))
     return left, right
 
 
@@ -497,9 +503,9 @@ def find_bounds(eq, th, s):
 
 def last_before(window, distance):
     low, high = -1, 1
-    while program_node(window, low)[1] >= distance:
+    while low > -LAST_NODE and program_node(window, low)[1] >= distance:
         low *= 2
-    while program_node(window, high)[1] < distance:
+    while high < LAST_NODE and program_node(window, high)[1] < distance:
         high *= 2
     while high - low > 1:
         k = low + (high - low) // 2
@@ -516,6 +522,10 @@ def power_places(eq, th, window, bounds, s):
         return look(eq, th, window.slope * exp(window.excess * d), bounds, s)
 
     look(eq, th, window.slope, bounds, s)
+    top = max(bounds.lower)
+    bounds.least = top - CLASS_FAR
+    if not top > -ALL_FAR:
+        return [], []
     left, right = power_span(window, bounds)
     begin, end = last_before(window, left), last_before(window, right) + 1
     last = begin - 1
@@ -527,7 +537,7 @@ def power_places(eq, th, window, bounds, s):
         if not any(
             low[c] > -inf
             and chord_bound(window, d, other, low[c], high[c])
-            > bounds.lower[c] - CUT - bounds.slack[c]
+            > max(bounds.lower[c], bounds.least) - CUT - bounds.slack[c]
             for c in CLASSES
         ):
             continue
@@ -545,8 +555,8 @@ def power_places(eq, th, window, bounds, s):
 
 
 def make_rows(eq, th, s):
-    """Rates, log weights, lump, bound and norms."""
-    norm, lump, bound = [0.0] * 3, None, 0.0
+    """Rates, log weights, lump, bound, norms, and what is known of classes that rows miss."""
+    norm, known, lump, bound = [0.0] * 3, [-inf] * 3, None, 0.0
     if th.family == 0:
         rate, weight = [th.first], [th.first * th.added]
     elif th.family == 1 and th.first < LEAST_POWER:
@@ -566,17 +576,20 @@ def make_rows(eq, th, s):
                 shift, total = -lost(th, bounds.beyond[c]), 0.0
                 for r, w in zip(rate, weight, strict=True):
                     total += exp(w - r * bounds.beyond[c] - shift)
-                norm[c] = log(total)
+                if not abs(total - 1.0) < 0.5:
+                    known[c] = bounds.lower[c]
+                else:
+                    norm[c] = log(total)
     weight = [
         w + log_product(r, th.fact_cost, th.fact_step) for r, w in zip(rate, weight, strict=True)
     ]
-    return rate, weight, lump, bound, norm
+    return rate, weight, lump, bound, norm, known
 
 
 def sum_programs(eq, th):
     """(log weights, errors, entries (case, row, root, log weight), rates)."""
     s = Solution(*([0.0] * eq.num_states for _ in range(4)))
-    rate, weight, lump, bound, norm = make_rows(eq, th, s)
+    rate, weight, lump, bound, norm, known = make_rows(eq, th, s)
     if th.family == 1:
         sizes = [th.first * (2.0 + abs(log(r))) if r > 0.0 else 0.0 for r in rate]
     else:
@@ -602,12 +615,13 @@ def sum_programs(eq, th):
                 abs(th.log_case[which]) + abs(weight[k]) + abs(s.best[state])
                 + th.root_cost[q] + rate[k] * th.root_step[q] + sizes[k]
             )  # fmt: skip
+            if term == 0.0:
+                continue
             total[c] += term
             doubt[c] += term * (s.error[state] + 4.0 * EPS * (2.0 + size))
             if k < 3:
                 rows[k][c] += term
-            if term > 0.0:
-                entries.append((which, k, q, log_weight + log(s.scaled[state])))
+            entries.append((which, k, q, log_weight + log(s.scaled[state])))
 
     for k in reversed(range(len(rate))):
         upper[k] = free_sums(eq, th, rate[k], k < len(rate) - 1, s)
@@ -626,7 +640,9 @@ def sum_programs(eq, th):
             break
     log_weight, error = [-inf] * 3, [0.0] * 3
     for c in CLASSES:
-        if total[c] == 0.0:
+        if known[c] > -inf or not 0.0 < total[c] < inf:
+            log_weight[c] = known[c] if known[c] > -inf else floor[c]
+            error[c] = inf if log_weight[c] > -inf else 0.0
             continue
         missed = (2.0 + len(rate)) * len(eq.cases) * exp(-CUT)
         if lump is not None:

@@ -33,13 +33,24 @@ EXTENSIONS = [
 ]
 
 setup(
-    packages=["bayes_mesa", "bayes_mesa.evidence", "bayes_mesa._ext", "bayes_mesa.models"],
+    packages=[
+        "bayes_mesa",
+        "bayes_mesa.evidence",
+        "bayes_mesa._ext",
+        "bayes_mesa.models",
+        "bayes_mesa.models.evidence",
+    ],
     package_dir={
         "bayes_mesa": "bayes_mesa",
         "bayes_mesa._ext": "_ext",
         "bayes_mesa.models": "models",
+        "bayes_mesa.models.evidence": "models/evidence",
     },
-    package_data={"bayes_mesa": ["templates/*"], "bayes_mesa.models": ["*.toml", "*.csv"]},
+    package_data={
+        "bayes_mesa": ["templates/*"],
+        "bayes_mesa.models": ["*.toml", "*.csv"],
+        "bayes_mesa.models.evidence": ["*.toml", "*.csv"],
+    },
     ext_modules=cythonize(
         EXTENSIONS,
         compiler_directives=DIRECTIVES,

@@ -1,22 +1,20 @@
-"""What is believed about one number: a known value, or a prior from a closed table."""
+"""What is believed about one number: a known value, a prior from a closed table, or a pool."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from statistics import NormalDist
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+
+from bayes_mesa.pool import Z95, Pool
 
 if TYPE_CHECKING:
     import numpyro.distributions as dist
     from scipy.stats._distn_infrastructure import rv_continuous_frozen
 
 Arguments = Mapping[str, float]
-
-#: Distance in standard deviations from the median to the 95 % quantile of a normal.
-Z95 = NormalDist().inv_cdf(0.95)
 
 
 @dataclass(frozen=True)
@@ -156,6 +154,41 @@ class Prior:
         # Through the survival function: near 1 the upper tail keeps its digits.
         return np.maximum(self.scipy().isf((1.0 - np.asarray(q)) * (1.0 - cut)), self.low)
 
+    def cdf(self, x: Any) -> Any:
+        """Probability of at most ``x``, after truncation."""
+        cut = self.share_cut
+        if cut == 0.0:
+            return self.scipy().cdf(x)
+        import numpy as np
+
+        return np.maximum(self.scipy().cdf(x) - cut, 0.0) / (1.0 - cut)
+
+    def logpdf(self, x: Any) -> Any:
+        """Natural log of the density at ``x``, after truncation."""
+        cut, density = self.share_cut, self.scipy().logpdf(x)
+        if cut == 0.0:
+            return density
+        import numpy as np
+
+        return np.where(np.asarray(x) < self.low, -np.inf, density - math.log1p(-cut))[()]
+
+    def score(self, x: Any) -> Any:
+        """The z with P(at most x) = Φ(z)."""
+        from scipy.special import ndtri
+
+        return ndtri(self.cdf(x))
+
+    def at_score(self, z: Any) -> Any:
+        """The quantile at Φ(z): the x whose score is ``z``."""
+        import numpy as np
+
+        if self.name == "LogNormal" and self.share_cut == 0.0:
+            arguments = dict(self.arguments)
+            return np.exp(arguments["loc"] + arguments["scale"] * z)
+        from scipy.special import ndtr
+
+        return np.asarray(self.quantile(ndtr(z)))
+
     def scipy(self) -> rv_continuous_frozen:
         """The untruncated distribution, frozen, from `scipy.stats`."""
         import scipy.stats
@@ -174,7 +207,9 @@ class Prior:
         return text if math.isinf(self.low) else f"{text} truncated to [{self.low:g}, inf)"
 
 
-Belief = Known | Prior
+#: What is not known: a distribution of the table, or the linear pool of experts' quantiles.
+Uncertain = Prior | Pool
+Belief = Known | Prior | Pool
 
 
 def lognormal_from_quantiles(q05: float, q95: float) -> Prior:

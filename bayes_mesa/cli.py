@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 WRONG_INPUT, OUR_FAULT, INTERRUPTED = 2, 1, 130
 POSTERIOR, SUMMARY, REPORT, PARTIAL = "posterior.nc", "summary.json", "report.html", "partial.nc"
+RUN_FILES = (POSTERIOR, SUMMARY, REPORT, PARTIAL)
+REGIME_FILES = ("regime.json", "regime.png")
 
 app = typer.Typer(
     name="bayes-mesa",
@@ -185,8 +187,8 @@ def _evidence(model: Model, path: Path | None) -> dict[str, Any] | None:
     return {t.name: t for t in (*model.evidence, *load_evidence(path, model))}
 
 
-def _prepare_folder(folder: Path, force: bool) -> None:
-    found = [n for n in (POSTERIOR, SUMMARY, REPORT, PARTIAL) if (folder / n).exists()]
+def _prepare_folder(folder: Path, force: bool, names: Sequence[str] = RUN_FILES) -> None:
+    found = [name for name in names if (folder / name).exists()]
     if found and not force:
         raise InputError(
             f"{folder}: must hold no results, found {', '.join(found)}; --force replaces them"
@@ -337,6 +339,132 @@ def _program_shares(tree: xr.DataTree) -> str:
     return programs_text(shares, by_class, about)
 
 
+@_command("episodes")
+def episodes(
+    model: ModelArgument,
+    first: Annotated[float, typer.Option("--from", help="Least number of episodes.")] = 1.0,
+    last: Annotated[float, typer.Option("--to", help="Largest number of episodes.")] = 1e12,
+    points: Annotated[int, typer.Option(help="Points of the curve, evenly on a log scale.")] = 13,
+    draws: Annotated[int, typer.Option(min=1, help="Draws per chain.")] = 1000,
+    chains: Annotated[int, typer.Option(min=1, help="Chains.")] = 4,
+    seed: Seed = 0,
+    evidence: Annotated[
+        Path | None, typer.Option(help="TOML with [evidence.*], added to the model's own.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no table.")] = False,
+    as_json: Json = False,
+) -> None:
+    """How the verdict moves with the number of training episodes."""
+    from bayes_mesa.model_file import load_model
+
+    loaded = load_model(model)
+    from bayes_mesa.episodes import episodes_grid
+
+    grid = episodes_grid(loaded, first, last, points)
+    tables = _evidence(loaded, evidence)
+    from bayes_mesa.console import episodes_text, progress_bar
+    from bayes_mesa.episodes import episodes_curve, episodes_summary
+    from bayes_mesa.fitting import fit
+
+    with progress_bar(shown=not quiet) as progress:
+        post = fit(
+            loaded, tables, num_samples=draws, num_chains=chains, seed=seed, progress=progress
+        )
+        found = episodes_summary(episodes_curve(loaded, post, episodes=grid, progress=progress))
+    if as_json:
+        _print_json(found)
+    else:
+        _print(str(found["sentence"]) if quiet else episodes_text(found))
+
+
+@_command("regime")
+def regime(
+    model: ModelArgument,
+    rollouts: Annotated[
+        str | None, typer.Option(metavar="K,K,...", help="Rollouts per episode to try.")
+    ] = None,
+    max_deceptive: Annotated[
+        float,
+        typer.Option(min=0.0, max=1.0, help="P(deceptive favored) that the window allows."),
+    ] = 0.05,
+    draws: Annotated[
+        int | None, typer.Option(min=1, help="Draws per chain [1000; 50 where each is slow].")
+    ] = None,
+    chains: Annotated[int, typer.Option(min=1, help="Chains.")] = 4,
+    seed: Seed = 0,
+    evidence: Annotated[
+        Path | None, typer.Option(help="TOML with [evidence.*], added to the model's own.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for regime.json and regime.png.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace earlier files.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no table.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Success and deception over the rollouts per episode; the number recommended."""
+    from bayes_mesa.model_file import load_model
+
+    loaded = load_model(model)
+    from bayes_mesa.regime_curve import default_draws, regime_grid
+    from bayes_mesa.regime_curve import regime as curves_over
+
+    grid = regime_grid(loaded, None if rollouts is None else _whole_numbers(rollouts))
+    tables = _evidence(loaded, evidence)
+    if out is not None:
+        _prepare_folder(out, force, REGIME_FILES)
+    from bayes_mesa.console import progress_bar
+    from bayes_mesa.fitting import fit
+    from bayes_mesa.regime_summary import summarize_regime
+
+    samples = draws or default_draws(loaded)
+    with progress_bar(shown=not quiet) as progress:
+        post = fit(
+            loaded, tables, num_samples=samples, num_chains=chains, seed=seed, progress=progress
+        )
+        curves = curves_over(
+            loaded,
+            post,
+            rollouts=grid,
+            max_deceptive=max_deceptive,
+            num_draws=samples,
+            progress=progress,
+        )
+        found = summarize_regime(curves)
+    files = [] if out is None else _write_regime(found, out)
+    if as_json:
+        _print_json(found)
+    else:
+        from bayes_mesa.regime_text import regime_text
+
+        _print("\n".join((str(found["text"][0]) if quiet else regime_text(found), *files)))
+
+
+def _whole_numbers(text: str) -> list[int]:
+    parts = text.split(",")
+    if not all(part.strip().isascii() and part.strip().isdigit() for part in parts):
+        raise InputError(f"--rollouts must be whole numbers parted by commas, found {text!r}")
+    return [int(part) for part in parts]
+
+
+def _write_regime(found: dict[str, Any], folder: Path) -> list[str]:
+    from io import BytesIO
+
+    from bayes_mesa.regime_plot import plot_regime
+    from bayes_mesa.store import write_bytes, write_text
+
+    figure, _ = plot_regime(found)
+    image = BytesIO()
+    # Without the date and the version that Matplotlib adds, the same figures give the same bytes.
+    figure.savefig(image, format="png", dpi=175, metadata={"Software": None})
+    summary, plot = (folder / name for name in REGIME_FILES)
+    return [
+        "",
+        str(write_text(summary, _as_json(found))),
+        str(write_bytes(plot, (image.getvalue(),))),
+    ]
+
+
 @_command("report")
 def report(posterior: ResultArgument, out: Out) -> None:
     """Write the report of a posterior file again."""
@@ -355,6 +483,26 @@ def export(posterior: ResultArgument, out: Out) -> None:
     from bayes_mesa.store import open_posterior, write_bytes
 
     _print(str(write_bytes(out, csv_chunks(open_posterior(posterior)))))
+
+
+@_command("prior")
+def prior(
+    posterior: ResultArgument,
+    out: Out,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier file.")] = False,
+) -> None:
+    """Write a model file whose priors are fitted to a posterior: the next model's."""
+    from bayes_mesa.store import open_posterior
+
+    facts = out.with_name(f"{out.stem}_facts.csv")
+    if not force and (found := [str(f) for f in (out, facts) if f.exists()]):
+        raise InputError(f"{' and '.join(found)} must not exist yet; --force replaces it")
+    tree = open_posterior(posterior)
+    from bayes_mesa.console import next_prior_text
+    from bayes_mesa.next_prior import as_prior
+
+    written = as_prior(tree, out)
+    _print(f"{next_prior_text(written)}\n\n{out}")
 
 
 def _as_json(value: Any) -> str:

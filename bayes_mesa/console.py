@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bayes_mesa.model import CLASSES
 from bayes_mesa.number_text import (
@@ -17,6 +17,9 @@ from bayes_mesa.number_text import (
     probability_text,
 )
 from bayes_mesa.wording import shortened
+
+if TYPE_CHECKING:
+    from bayes_mesa.next_prior import NextPrior
 
 #: Programs in a table for the terminal; --json has more.
 _MOST_ROWS = 25
@@ -190,6 +193,22 @@ def programs_text(
     return "\n\n".join([*tables, drawn, *warnings])
 
 
+def next_prior_text(found: NextPrior) -> str:
+    """How well the priors of a new model file fit the posterior that they come from."""
+    rows = [
+        (fit.slot, str(fit.prior), f"{fit.ks:.3f}", *(f"{x:+.1%}" for x in fit.errors))
+        for fit in found.fits
+    ]
+    header = ("quantity", "prior", "KS", "5 % off by", "50 %", "95 %")
+    parts = [columns(header, rows) if rows else "No number of the model is uncertain."]
+    if found.correlations:
+        pairs = [(*map(str, c.between), f"{c.rho:+.2f}") for c in found.correlations]
+        parts.append(columns(("correlated", "with", "rho"), pairs))
+    if found.acceptance < 1.0:
+        parts.append(f"The constraints hold in {found.acceptance:.1%} of these priors.")
+    return "\n\n".join([*parts, *(f"warning: {_one_line(w)}" for w in found.warnings)])
+
+
 def enumeration_text(found: Mapping[str, Any]) -> str:
     """What `enumerate_programs` found, for people."""
     families = [_listed_row("average", "", found)]
@@ -246,6 +265,30 @@ def _extent_text(found: Mapping[str, Any]) -> str:
     if found["reached"]:
         return text
     return f"{text} What was asked for was not reached: this is the interval reached."
+
+
+def episodes_text(found: Mapping[str, Any]) -> str:
+    """The curve that `episodes_summary` holds, and what it says in a sentence or two."""
+    rows = [
+        (
+            number_text(at["episodes"]) + (" *" if at["episodes"] == found["own_episodes"] else ""),
+            *(probability_text(at["favored"][name]["mean"]) for name in CLASSES),
+            probability_text(at["mass"]["deceptive"]["mean"]),
+            number_text(at["margin_bits"]["median"]),
+            number_text(at["pays_bits"]["median"]),
+        )
+        for at in found["curve"]
+    ]
+    favored = (f"{name} favored" for name in CLASSES)
+    header = ("episodes", *favored, "deceptive mass", "margin, bits", "where it pays")
+    return "\n\n".join(
+        (
+            columns(header, rows),
+            "* the model's own. Margin: by how much the best deceptive program beats the best\n"
+            "other one (median); where it pays: the same over the draws in which it does.",
+            _one_line(found["sentence"]),
+        )
+    )
 
 
 @contextmanager

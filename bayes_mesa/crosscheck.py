@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from math import isfinite
 from typing import NamedTuple
 
 import numpy as np
@@ -218,6 +219,32 @@ def _levin_time(document: Document) -> Conflicts:
             yield Conflict(("structures", name, "runs"), f"{found}, found t = 0")
 
 
+def _set_by_regime(document: Document) -> Conflicts:
+    """A regime says what the cap and the episodes are."""
+    selection = document.source.data.get("selection")
+    if document.has("regime") and isinstance(selection, dict):
+        for key in ("cap", "episodes"):
+            if key in selection:
+                found = "must be left out beside [regime], which sets it, found both"
+                yield Conflict(("selection", key), found)
+
+
+def _paid_regime(document: Document) -> Conflicts:
+    """The budget pays for an episode, and no number of episodes leaves double precision."""
+    table = document.table(schema.RegimeTable, "regime")
+    if table is None:
+        return
+    regime = table.build()
+    needed, location = regime.cap(regime.rollouts), ("regime", "budget")
+    if not regime.budget >= needed:
+        episode = f"one episode of {regime.rollouts} rollouts ({shown(needed)} steps)"
+        found = f"found {shown(regime.budget)} steps"
+        yield Conflict(location, f"must pay for at least {episode}, {found}")
+    elif not isfinite(regime.episodes(1)):
+        found = f"found {shown(regime.budget)} / {shown(regime.steps_per_rollout)}"
+        yield Conflict(location, f"must be below 1.8e308 rollouts of steps_per_rollout, {found}")
+
+
 def _takes_time(
     document: Document,
     runs: Mapping[str, int],
@@ -246,4 +273,6 @@ CHECKS: tuple[Callable[[Document], Conflicts], ...] = (
     _possible_correlations,
     _overlap_sums,
     _levin_time,
+    _set_by_regime,
+    _paid_regime,
 )

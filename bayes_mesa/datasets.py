@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_mesa.beliefs import Belief, Known, Prior
+from bayes_mesa.beliefs import Belief, Known
+from bayes_mesa.elicited import judgement_tables
 from bayes_mesa.expression import expression
-from bayes_mesa.model import CLASSES, Model
+from bayes_mesa.model import CLASSES, EvidenceTable, Model
+from bayes_mesa.pool import Pool
 from bayes_mesa.slots import overlap_name, slots
 
 if TYPE_CHECKING:
@@ -46,6 +49,10 @@ UNITS: Mapping[str, str] = {
     "levin_kappa": "bits per doubling of time",
     "critical_kappa": "bits per doubling of time",
     "power_rate": "steps per bit^exponent",
+    "task_rollouts": "rollouts",
+    "task_episodes": "episodes",
+    "planning_exponent": "dimensionless",
+    "learning_exponent": "dimensionless",
 }
 
 
@@ -95,7 +102,9 @@ def dataset(
 def constant_data(model: Model) -> xr.Dataset:
     """What does not vary: class, symbol, training, multiplicity and uses of every structure.
 
-    With a grammar also the expression of every listed program, empty for the rest of a class.
+    With a grammar also the expression of every listed program, empty for the rest of a class. And
+    the raw judgements of experts: NAME_expert, NAME_component, NAME_quantity, NAME_q05, NAME_q50,
+    NAME_q95 and NAME_weight of every elicitation table NAME, over its rows.
     """
     import xarray as xr
 
@@ -112,8 +121,23 @@ def constant_data(model: Model) -> xr.Dataset:
         columns["structure_program"] = [
             expression(grammar, own[c.name].code) if c.name in own else "" for c in found
         ]
-    variables = {name: (("structure",), np.array(x)) for name, x in columns.items()}
+    variables: dict[str, Any] = {n: (("structure",), np.array(x)) for n, x in columns.items()}
+    for table in judgement_tables(model):
+        variables |= _judgements(table)
     return xr.Dataset(variables, coords={"structure": [c.name for c in found]})
+
+
+def _judgements(table: EvidenceTable) -> dict[str, Any]:
+    columns = {"weight": np.ones(len(table)), **table.columns}
+    units = {"units": "that of the quantity"}
+    return {
+        f"{table.name}_{name}": (
+            (row_dimension(table.name),),
+            x,
+            units if name.startswith("q") and x.dtype.kind == "f" else {},
+        )
+        for name, x in columns.items()
+    }
 
 
 def observed_data(model: Model, tables: Sequence[Any]) -> xr.Dataset:
@@ -134,6 +158,17 @@ def row_dimension(table: str) -> str:
     return f"{table}_row"
 
 
+def told_apart(rows: np.ndarray) -> np.ndarray:
+    """Row-wise log likelihoods (chains, draws, rows), equal ones told apart by 1e-10 (1 + |x|).
+
+    ArviZ's leave-one-out refuses a row whose tail is one value, and a family that is certain of an
+    outcome gives it 0 at every draw. Fractions of multiples of the golden ratio are never equal.
+    """
+    place = np.arange(1, rows.shape[0] * rows.shape[1] + 1).reshape(*rows.shape[:2], 1)
+    golden = (math.sqrt(5.0) - 1.0) / 2.0
+    return rows - 1e-10 * (1.0 + np.abs(rows)) * np.modf(place * golden)[0]
+
+
 def describe_beliefs(model: Model) -> list[dict[str, Any]]:
     """Every belief as the report prints it: text, kind, note, and its 5, 50 and 95 % quantiles."""
     about = {
@@ -143,16 +178,25 @@ def describe_beliefs(model: Model) -> list[dict[str, Any]]:
     return [
         {"quantity": name, "kind": kind, "note": note, **_describe(belief)}
         for name, belief in found.items()
-        for kind, note in [about.get(name, ("opinion", ""))]
+        for kind, note in [_judged(belief, *about.get(name, ("opinion", "")))]
         if not (isinstance(belief, Known) and belief.value == 0.0 and name in about)
     ]
 
 
+def _judged(belief: Belief, kind: str, note: str) -> tuple[str, str]:
+    """Kind and note of a cost: judgements are opinions, and the note says whose."""
+    if not isinstance(belief, Pool) or not belief.experts:
+        return kind, note
+    count = len(belief.experts)
+    asked = f"elicited from {count} expert{'s' if count > 1 else ''}: {', '.join(belief.experts)}"
+    return "opinion", f"{note} ({asked})" if note else asked
+
+
 def _describe(belief: Belief) -> dict[str, Any]:
-    if isinstance(belief, Prior):
-        q05, median, q95 = (float(x) for x in belief.quantile(np.array([0.05, 0.5, 0.95])))
-    else:
+    if isinstance(belief, Known):
         q05 = median = q95 = belief.value
+    else:
+        q05, median, q95 = (float(x) for x in belief.quantile(np.array([0.05, 0.5, 0.95])))
     return {"belief": str(belief), "q05": q05, "median": median, "q95": q95}
 
 

@@ -16,8 +16,6 @@ from bayes_mesa.schema_types import SAFE_NAME, Names, Table, belief_keys, withou
 from bayes_mesa.toml_source import TomlSource
 from bayes_mesa.wording import Location, closest, listed, shown, suggestion
 
-#: Part of the contract, but not of this version.
-LATER_TABLES = ("regime",)
 SECTIONS = (
     *("model", "components", "structures", "objectives", "constraints", "correlations"),
     *("overlaps", "heuristics", "facts", "exchange", "selection", "regime", "path", "grammar"),
@@ -111,8 +109,6 @@ def read_document(source: TomlSource, only: str = "") -> Document:
             break
         if section not in allowed:
             document.refuse((section,), _unknown_key(section, allowed))
-        elif section in LATER_TABLES:
-            document.refuse((section,), "must be left out: this version does not support it yet")
         else:
             _read_section(document, section, value)
     return document

@@ -108,7 +108,7 @@ def probability(
     Parameters
     ----------
     draws
-        One bool array (chain, draw) for each family.
+        One bool array (chain, draw) for each family; or float, with NaN where a draw is left out.
     average
         The families' weights.
     proved_never
@@ -145,10 +145,11 @@ def probability(
 
 def _unseen(draws: NDArray[Any]) -> tuple[float, float]:
     """How far below and above the mean a probability may lie when all draws agree."""
-    if not is_constant(draws):
+    there = draws[~np.isnan(draws)]
+    if not there.size or not is_constant(there):
         return 0.0, 0.0
-    width = -math.expm1(math.log(0.05) / draws.size)
-    return (width, 0.0) if draws.flat[0] else (0.0, width)
+    width = -math.expm1(math.log(0.05) / there.size)
+    return (width, 0.0) if there.flat[0] else (0.0, width)
 
 
 def share(draws: Sequence[NDArray[Any]], average: Average) -> Estimate:

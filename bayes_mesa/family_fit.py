@@ -39,7 +39,8 @@ class FamilyFit:
     """Draws under one family; every array starts with (chains, draws).
 
     ``values`` are slot values, ``posterior`` what is stored, ``marginal`` log p(D | F); the rest is
-    empty where NUTS did not run or there is no evidence.
+    empty where NUTS did not run or there is no evidence. ``tails`` alone has no draws, as
+    `likelihood.tails` gives it.
     """
 
     family: Family
@@ -51,3 +52,4 @@ class FamilyFit:
     log_likelihood: Arrays = field(default_factory=dict)
     predictive: Arrays = field(default_factory=dict)
     prior_predictive: Arrays = field(default_factory=dict)
+    tails: Arrays = field(default_factory=dict)

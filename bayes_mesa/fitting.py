@@ -11,8 +11,8 @@ import numpy as np
 
 from bayes_mesa.engines import TEMPERED, Engines
 from bayes_mesa.family_fit import Arrays, FamilyFit, Settings
-from bayes_mesa.inference import Data, Program, evidence_tables, touched
-from bayes_mesa.likelihood import latent_sites, log_likelihood, predict
+from bayes_mesa.inference import Data, Program, believed, evidence_tables, touched
+from bayes_mesa.likelihood import latent_sites, log_likelihood, predict, tails
 from bayes_mesa.marginal_likelihood import (
     LogMarginalLikelihood,
     agreed,
@@ -69,6 +69,7 @@ def fit(
     evidence
         None: the model's own. ``{}``: none, so that the draws are independent draws of the prior.
         Else a mapping of names to `EvidenceTable` or to ``{"kind": ..., column: values, ...}``.
+        Judgements of kind ``elicitation`` are priors: the model's own always count.
     num_warmup, num_samples, num_chains
         Per chain; warm-up is only spent where NUTS runs.
     seed
@@ -94,7 +95,7 @@ def fit(
         On Ctrl-C, with what was finished.
     """
     settings = Settings(num_warmup, num_samples, num_chains, seed)
-    model = with_listed(model)
+    model = with_listed(believed(model, evidence))
     tables = evidence_tables(model, evidence)
     if any(table.kind == "selection" for table in tables):
         refuse_what_has_no_exact_route(model)
@@ -146,7 +147,7 @@ def _fit_evidence(
     nuts_stream, prior_stream, marginal_stream, predict_stream = stream.spawn(4)
     moved: NutsDraws | None = None
     if latent_sites(program, data):
-        starts = _starting_points(prior, program, settings)
+        starts = _starting_points(prior, program, data, settings)
         moved = _run_nuts(program, data, starts, settings, nuts_stream, progress)
     latent = dict(moved.values) if moved else {}
     found = slots(model, family)
@@ -168,21 +169,38 @@ def _fit_evidence(
         rows,
         predict(program, data, latent, settings.shape, int(seeds[0])),
         predict(program, data, before, settings.shape, int(seeds[1])),
+        tails(program, data, latent, settings.shape, int(seeds[0])),
     )
 
 
 def _starting_points(
-    prior: FamilyFit, program: Program, settings: Settings
+    prior: FamilyFit, program: Program, data: Data, settings: Settings
 ) -> list[dict[str, np.ndarray]]:
     """For each chain, the most central of a few of its prior draws: constraints hold there."""
+    names = sorted(program.sampled)
+    possible = _possible(prior, program, data, settings)
     points = []
     for chain in range(settings.num_chains):
-        few = {n: prior.values[n][chain, :_STARTS] for n in sorted(program.sampled)}
+        inside = np.flatnonzero(possible[chain])[:_STARTS]
+        few = {n: prior.values[n][chain, inside] for n in names}
         ranks = [x.argsort(axis=0).argsort(axis=0).reshape(len(x), -1) for x in few.values()]
         middle = (len(next(iter(few.values()))) - 1) / 2 if few else 0.0
         away = sum(((r - middle) ** 2).mean(axis=1) for r in ranks)
         points.append({n: x[np.argmin(away)] for n, x in few.items()})
     return points
+
+
+def _possible(prior: FamilyFit, program: Program, data: Data, settings: Settings) -> np.ndarray:
+    """Prior draws to start at, (chains, draws): beyond a cap the evidence may be impossible."""
+    limits = (program.model.selection.cap, program.model.selection.max_bits)
+    every = np.ones(settings.shape, dtype=bool)
+    if limits == (None, None) or not any(t.kind == "selection" for t in program.tables):
+        return every
+    before = {n: prior.values[n] for n in program.sampled}
+    rows = log_likelihood(program, data, before, settings.shape, 0)
+    found = np.isfinite(sum(x.sum(axis=-1) for x in rows.values()))
+    # A chain without one starts anywhere, and NUTS says that the evidence is impossible there.
+    return np.where(found.any(axis=1, keepdims=True), found, every)
 
 
 def _run_nuts(

@@ -33,7 +33,7 @@ def csv_chunks(tree: xr.DataTree) -> Iterator[bytes]:
     group = next((g for g in ("programs", "posterior") if g in tree.children), None)
     if group is None:
         raise ResultFileError("there are no draws to export: no group posterior or programs")
-    columns = _columns(tree[group].to_dataset())
+    columns = flat_columns(tree[group].to_dataset())
     size = len(columns["chain"])
     for start in range(0, size, _ROWS):
         block = {name: x[start : start + _ROWS] for name, x in columns.items()}
@@ -43,7 +43,15 @@ def csv_chunks(tree: xr.DataTree) -> Iterator[bytes]:
         yield text.encode()
 
 
-def _columns(dataset: xr.Dataset) -> dict[str, np.ndarray]:
+def flat_columns(dataset: xr.Dataset) -> dict[str, np.ndarray]:
+    """Columns by name, (chains · draws,) each, chain by chain.
+
+    Parameters
+    ----------
+    dataset
+        With the dimensions ``chain`` and ``draw``; every other dimension is written out, e.g.
+        ``bits[get_base_obj]``.
+    """
     chains, draws = dataset.sizes["chain"], dataset.sizes["draw"]
     columns = {
         "chain": np.repeat(dataset["chain"].to_numpy(), draws),

@@ -83,7 +83,7 @@ def summable(document: Document, grammar: Grammar, pressure: Belief) -> Belief:
         if critical and pressure.value <= critical * (1.0 + 1e-12):
             document.refuse(location, f"{required}, found {shown(pressure.value)}")
         return pressure
-    if pressure.support[0] >= critical:
+    if not isinstance(pressure, Prior) or pressure.support[0] >= critical:
         return pressure
     if pressure.support[1] <= critical or share_above(pressure, critical) < _LEAST_SHARE:
         document.refuse(location, f"{required}, found {pressure}")

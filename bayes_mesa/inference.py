@@ -10,18 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bayes_mesa.beliefs import Known, Prior
+from bayes_mesa.beliefs import Known
+from bayes_mesa.elicited import KIND, with_elicited
 from bayes_mesa.errors import InputError
 from bayes_mesa.evidence import KINDS
 from bayes_mesa.evidence.hypothesis import Hypothesis
 from bayes_mesa.model import Constraint, EvidenceTable, Family, Model, Quantity
+from bayes_mesa.pool import Pool
 from bayes_mesa.prior_draws import copula_matrix, correlated_names, slack
+from bayes_mesa.site_distribution import prior_of, site_distribution
 from bayes_mesa.slots import Slot, assemble, slots
-
-if TYPE_CHECKING:
-    import numpyro.distributions as dist
 
 Data = Mapping[str, Mapping[str, Any]]
 
@@ -68,6 +68,7 @@ def numpyro_model(
         ``pressure``, ``linear_rate``. Needs double precision: call it under
         ``jax.enable_x64(True)``.
     """
+    model = believed(model, evidence)
     tables = evidence_tables(model, evidence)
     if family is None and len(model.families) > 1:
         return _mixture(model, tables)
@@ -76,11 +77,34 @@ def numpyro_model(
     return Program(model, chosen, tables, everything)
 
 
-def evidence_tables(model: Model, evidence: Any) -> tuple[EvidenceTable, ...]:
-    """Evidence as checked tables: None is the model's own, ``{}`` none."""
-    from bayes_mesa.model_file import as_evidence
+def believed(model: Model, evidence: Any) -> Model:
+    """The model with its own and the given judgements of experts as the priors of what they judge.
 
-    return model.evidence if evidence is None else as_evidence(evidence, model)
+    Its own stay in force whatever ``evidence`` is, ``{}`` too: judgements are priors, not data.
+    """
+    from bayes_mesa.evidence.reading import as_evidence
+
+    if evidence is None:
+        return with_elicited(model)
+    judged = {name: given for name, given in evidence.items() if _kind(given) == KIND}
+    return with_elicited(model, as_evidence(judged, model))
+
+
+def evidence_tables(model: Model, evidence: Any) -> tuple[EvidenceTable, ...]:
+    """Evidence that has a likelihood, as checked tables: None is the model's own, ``{}`` none.
+
+    Judgements of experts are left out: `believed` makes priors of them.
+    """
+    from bayes_mesa.evidence.reading import as_evidence
+
+    found = model.evidence if evidence is None else as_evidence(evidence, model)
+    return tuple(table for table in found if KINDS[table.kind].outcome)
+
+
+def _kind(given: Any) -> Any:
+    if isinstance(given, EvidenceTable):
+        return given.kind
+    return given.get("kind") if isinstance(given, Mapping) else None
 
 
 def touched(model: Model, family: Family, tables: Iterable[EvidenceTable]) -> frozenset[str]:
@@ -135,19 +159,6 @@ def observe(
     for table in tables:
         columns = table.columns if data is None else {**table.columns, **data[table.name]}
         KINDS[table.kind].observe(table.name, columns, hypothesis, observed=observed)
-
-
-def site_distribution(slot: Slot, low: Any = None) -> dist.Distribution:
-    """The NumPyro distribution of a slot's site, restricted to [low, ∞) where it must be."""
-    from bayes_mesa.restricted import Restricted
-
-    belief = _prior(slot)
-    base = belief.numpyro()
-    if belief.share_cut > 0.0:
-        base = Restricted(base, belief.low, renormalised=True)
-    if low is not None:
-        base = Restricted(base, low, renormalised=False)
-    return base.expand([slot.size]).to_event(1) if slot.size else base
 
 
 @dataclass(frozen=True)
@@ -237,8 +248,11 @@ def _copula_log_density(
     tiny = 1e-16
     z = []
     for name in names:
-        base = _prior(by_name[name]).numpyro()
-        if type(base).__name__ == "LogNormal":
+        belief = prior_of(by_name[name])
+        base: Any = belief.numpyro()
+        if isinstance(belief, Pool):
+            z.append(base.score(values[name]))
+        elif belief.name == "LogNormal":
             z.append((jnp.log(values[name]) - base.loc) / base.scale)
         else:
             z.append(ndtri(jnp.clip(base.cdf(values[name]), tiny, 1.0 - tiny)))
@@ -277,9 +291,10 @@ def _log_likelihood(
         statements = seed(lambda: observe(model, family, values, tables, None, True), 0)
         sites = [s for s in trace(statements).get_trace().values() if s["type"] == "sample"]
     if not all(s["is_observed"] for s in sites):
+        names = ", ".join(f.name for f in model.families)
         raise InputError(
-            "evidence with groups has parameters of its own in every family: pass family= to "
-            f"numpyro_model (one of {', '.join(f.name for f in model.families)})"
+            "evidence with unknowns of its own (groups, noise, an exponent) has them in every "
+            f"family: pass family= to numpyro_model (one of {names})"
         )
     return sum((s["fn"].log_prob(s["value"]).sum() for s in sites), start=0.0)
 
@@ -295,12 +310,6 @@ def _named(model: Model, family: str) -> Family:
     if family not in names:
         raise InputError(f"family must be one of {', '.join(names)}, found {family!r}")
     return model.family(family)
-
-
-def _prior(slot: Slot) -> Prior:
-    if not isinstance(slot.belief, Prior):
-        raise InputError(f"{slot.name} must be uncertain to be sampled, but is {slot.belief}")
-    return slot.belief
 
 
 def _fixed(slot: Slot) -> Any:

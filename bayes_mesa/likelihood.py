@@ -1,4 +1,4 @@
-"""Row-wise log likelihoods and replicated evidence, compiled once per program."""
+"""Row-wise log likelihoods, and evidence replicated and checked; compiled once per program."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from bayes_mesa.compiled import compiled
-from bayes_mesa.evidence.replicate import SAMPLERS
+from bayes_mesa.evidence import KINDS
+from bayes_mesa.evidence.replicate import SAMPLERS, TAILS
 from bayes_mesa.inference import Data, Program
 
 Arrays = dict[str, np.ndarray]
@@ -50,17 +51,49 @@ def predict(
     seed: int,
 ) -> Arrays:
     """Replicated evidence, table name → (chains, draws, rows); ``values`` as for the likelihood."""
+    rng = np.random.default_rng(seed)
+    drawn = {}
+    for table, rows in _row_parameters(program, data, values, shape, seed).items():
+        for distribution, of in rows.items():
+            drawn[table] = SAMPLERS[distribution][1](rng, of)
+    return _shaped(drawn, shape)
+
+
+def tails(
+    program: Program,
+    data: Data,
+    values: Mapping[str, np.ndarray],
+    shape: tuple[int, int],
+    seed: int,
+) -> Arrays:
+    """How far out every observed value lies in what the draws predict, table name → (2, rows).
+
+    P(replicate ≤ observed) and P(replicate ≥ observed), means over the draws in ``values``.
+    """
+    rng = np.random.default_rng(seed)
+    tables = {table.name: table for table in program.tables}
+    found = {}
+    for name, rows in _row_parameters(program, data, values, shape, seed).items():
+        columns = {**tables[name].columns, **data[name]}
+        observed = KINDS[tables[name].kind].observed(columns)
+        for distribution, of in rows.items():
+            sides = TAILS[distribution](rng, observed, of)
+            found[name] = np.stack([side.mean(axis=0) for side in sides])
+    return found
+
+
+def _row_parameters(
+    program: Program,
+    data: Data,
+    values: Mapping[str, np.ndarray],
+    shape: tuple[int, int],
+    seed: int,
+) -> dict[str, dict[str, Arrays]]:
     import jax
 
     with jax.enable_x64(True):
         found = compiled(program, data).row_parameters(_keys(seed, shape), _flat(values), data)
-        parameters = jax.tree.map(np.asarray, found)
-    rng = np.random.default_rng(seed)
-    drawn = {}
-    for table, rows in parameters.items():
-        for distribution, of in rows.items():
-            drawn[table] = SAMPLERS[distribution][1](rng, of)
-    return _shaped(drawn, shape)
+        return jax.tree.map(np.asarray, found)
 
 
 def _keys(seed: int, shape: tuple[int, int]) -> Any:

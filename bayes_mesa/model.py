@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -22,7 +22,11 @@ Kind = Literal["opinion", "cited", "measured"]
 
 @dataclass(frozen=True)
 class Component:
-    """A named part of a program: description length (bits) and running time (steps per episode)."""
+    """A named part of a program: description length (bits) and running time (steps per episode).
+
+    ``given`` holds those of ``bits`` and ``steps`` that a model file states; one that it leaves out
+    is 0, unless experts were asked about it.
+    """
 
     name: str
     bits: Belief = Known(0.0)
@@ -30,6 +34,7 @@ class Component:
     kind: Kind = "opinion"
     note: str = ""
     shared: bool = True
+    given: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -155,6 +160,43 @@ class Selection:
 
 
 @dataclass(frozen=True)
+class Regime:
+    """How training spends its compute: k rollouts in each episode, out of a budget of T steps.
+
+    ``budget`` T and ``steps_per_rollout`` s are in sequential steps; ``rollouts`` is the k at which
+    the model stands, a whole number from 1. The beliefs ``task_rollouts`` (rollouts) and
+    ``task_episodes`` (episodes) are where planning and learning each succeed half of the time, the
+    exponents (dimensionless) how steeply; ``target_success`` is a probability.
+    """
+
+    budget: float
+    steps_per_rollout: float
+    rollouts: int
+    task_rollouts: Belief
+    task_episodes: Belief
+    planning_exponent: Belief = Known(1.0)
+    learning_exponent: Belief = Known(1.0)
+    target_success: float = 0.9
+
+    def cap(self, rollouts: Any) -> Any:
+        """Steps that a program may take in an episode of k rollouts, k·s: a number or an array."""
+        return rollouts * self.steps_per_rollout
+
+    def episodes(self, rollouts: Any) -> Any:
+        """Episodes of so many rollouts that the budget pays for: E = T/(k·s)."""
+        return self.budget / self.cap(rollouts)
+
+    def selection(self, rollouts: Any, other: Selection) -> Selection:
+        """The selection at so many rollouts; pressure and capacity are those of ``other``."""
+        return replace(other, cap=self.cap(rollouts), episodes=self.episodes(rollouts))
+
+    def beliefs(self) -> dict[str, Belief]:
+        """What is believed about the task, by the names that results use."""
+        names = ("task_rollouts", "task_episodes", "planning_exponent", "learning_exponent")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
 class Path:
     """Path dependence: probability that early training decided, and of deception if so."""
 
@@ -212,6 +254,7 @@ class Model:
     heuristics: Heuristics = Heuristics()
     facts: Facts = Facts()
     selection: Selection = Selection()
+    regime: Regime | None = None
     path_dependence: Path | None = None
     evidence: tuple[EvidenceTable, ...] = ()
     grammar: Grammar | None = None

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from bayes_mesa import schema
 from bayes_mesa.crosscheck import crosscheck
 from bayes_mesa.document import Document, read_document
+from bayes_mesa.elicited import KIND, clashes, judgement_tables, with_elicited
 from bayes_mesa.errors import InputError, ModelFileError
 from bayes_mesa.evidence import KINDS
 from bayes_mesa.evidence.reading import (
@@ -32,7 +33,9 @@ from bayes_mesa.model import (
     Selection,
     Structure,
 )
+from bayes_mesa.pool import Judgement, Pool
 from bayes_mesa.source_file import why_outside
+from bayes_mesa.tables import read_csv
 from bayes_mesa.toml_source import read_toml
 from bayes_mesa.wording import Location, listed, shown, suggestion
 
@@ -66,6 +69,7 @@ def load_model(name_or_path: str | os.PathLike[str]) -> Model:
     """
     path, path_shown = _located(name_or_path)
     document = read_document(read_toml(path, path_shown))
+    _leave_to_experts(document, path.parent)
     crosscheck(document)
     grammar = check_grammar(document)
     facts = _facts(document, path.parent)
@@ -74,7 +78,7 @@ def load_model(name_or_path: str | os.PathLike[str]) -> Model:
     selection = _selection(document, grammar)
     if core is None or document.faults:
         raise ModelFileError(document.faults)
-    return _assembled(document, core, facts, selection, evidence)
+    return with_elicited(_assembled(document, core, facts, selection, evidence))
 
 
 def load_evidence(path: str | os.PathLike[str], model: Model) -> tuple[EvidenceTable, ...]:
@@ -152,10 +156,34 @@ def _facts(document: Document, folder: Path) -> Facts:
         return Facts()
 
 
+def _leave_to_experts(document: Document, folder: Path) -> None:
+    """Mark the costs that experts were asked about as uncertain: left out, they would be 0.
+
+    The judgements themselves are read, and their faults noted, with the other evidence.
+    """
+    asked = Pool((Judgement(0.5, 1.0, 2.0, expert="someone"),))
+    for _, entry in document.each(schema.EvidenceEntry, "evidence"):
+        if entry.kind != KIND or why_outside(folder, entry.file) is not None:
+            continue
+        try:
+            rows = read_csv(folder / entry.file, entry.file, KINDS[KIND].columns)
+        except ModelFileError:
+            continue
+        for _, name, axis in rows.sound("component", "quantity"):
+            table = document.table(schema.ComponentTable, "components", name)
+            if table and axis in ("bits", "steps") and axis not in table.model_fields_set:
+                document.tables["components"][name] = schema.ComponentTable.model_construct(
+                    _fields_set=table.model_fields_set, **{**dict(table), axis: asked}
+                )
+
+
 def _evidence(document: Document, folder: Path, model: Model | None) -> tuple[EvidenceTable, ...]:
-    tables = []
-    for name, entry in document.each(schema.EvidenceEntry, "evidence"):
-        if (why := why_no_name(name)) is not None:
+    """Tables in file order; judgements are read first: others may be about what they judge."""
+    entries = dict(document.each(schema.EvidenceEntry, "evidence"))
+    tables: dict[str, EvidenceTable] = {}
+    own = [table.name for table in model.evidence] if model else []
+    for name, entry in sorted(entries.items(), key=lambda item: item[1].kind != KIND):
+        if (why := why_no_name(name, (*entries, *own))) is not None:
             document.refuse(("evidence", name), why)
         path = _beside(document, folder, ("evidence", name, "file"), entry.file)
         if (why := why_no_kind(entry.kind)) is not None:
@@ -163,17 +191,38 @@ def _evidence(document: Document, folder: Path, model: Model | None) -> tuple[Ev
         elif path is not None:
             shown_path = _beside_shown(document, entry.file)
             try:
-                tables.append(read_evidence(path, shown_path, name, KINDS[entry.kind], model))
+                tables[name] = read_evidence(path, shown_path, name, KINDS[entry.kind], model)
             except ModelFileError as error:
                 document.faults += error.faults
-    return tuple(tables)
+                continue
+            if entry.kind == KIND:
+                model = _elicited(document, name, tables[name], model)
+    return tuple(tables[name] for name in entries if name in tables)
+
+
+def _elicited(
+    document: Document, name: str, table: EvidenceTable, model: Model | None
+) -> Model | None:
+    before = judgement_tables(model) if model is not None else ()
+    found = list(clashes((*before, table)))
+    for _, message in found:
+        document.refuse(("evidence", name), message)
+    # Where it is an error, another table of that name or these judgements are in force.
+    known = found or any(t.name == name for t in before)
+    return model if model is None or known else with_elicited(model, [table])
 
 
 def _core(document: Document, grammar: Grammar | None) -> Model | None:
-    """What evidence is checked against; None where that part of the file is faulty."""
+    """What evidence is checked against; None where that part of the file is faulty.
+
+    It has no families where ``[exchange]`` is faulty.
+    """
     table = document.table(schema.ModelTable, "model")
+    regime = document.table(schema.RegimeTable, "regime")
     structures = _structures(document, grammar)
     if table is None or structures is None or not document.sound("components", "objectives"):
+        return None
+    if regime is None and document.has("regime"):
         return None
     objectives = document.each(schema.ObjectiveTable, "objectives")
     return Model(
@@ -182,9 +231,10 @@ def _core(document: Document, grammar: Grammar | None) -> Model | None:
             entry.build(name) for name, entry in document.each(schema.ComponentTable, "components")
         ),
         structures=structures,
-        families=(),
+        families=_families(document) if document.sound("exchange") else (),
         base_objective=table.base_objective,
         losses=MappingProxyType({name: entry.loss for name, entry in objectives}),
+        regime=regime.build() if regime else None,
         grammar=grammar,
         title=table.title,
         source=table.source,
@@ -209,6 +259,8 @@ def _selection(document: Document, grammar: Grammar | None) -> Selection:
     if table is None and document.has("selection"):
         return Selection()
     found = table.build() if table else Selection()
+    if (regime := document.table(schema.RegimeTable, "regime")) is not None:
+        found = regime.build().selection(regime.rollouts, found)
     if grammar is None:
         return found
     return replace(found, pressure=summable(document, grammar, found.pressure))
@@ -228,7 +280,6 @@ def _assembled(
     overlaps = document.each(schema.OverlapTable, "overlaps")
     return replace(
         core,
-        families=_families(document),
         constraints=tuple(table.build() for _, table in constraints),
         correlations=tuple(table.build() for _, table in correlations),
         overlaps=tuple(table.build() for _, table in overlaps),
@@ -242,6 +293,8 @@ def _assembled(
 
 def _families(document: Document) -> tuple[Family, ...]:
     tables = dict(document.each(schema.FamilyTable, "exchange"))
+    if not tables:
+        return ()
     # Divided by the largest first: the sum of huge weights would overflow.
     largest = max(table.weight for table in tables.values())
     total = math.fsum(table.weight / largest for table in tables.values())

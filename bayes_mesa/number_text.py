@@ -33,6 +33,11 @@ def number_text(x: float | None) -> str:
     return f"{x:.3g}"
 
 
+def nats_text(x: float | None) -> str:
+    """A log density, of which differences count: two decimals."""
+    return NONE if x is None else f"{x:.2f}".replace("-", "−")
+
+
 def percent_text(x: float | None) -> str:
     """A share of draws in per cent."""
     if x is None:

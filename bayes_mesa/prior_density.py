@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from bayes_mesa.beliefs import Prior
+from bayes_mesa.beliefs import Known
 from bayes_mesa.model import Model
 from bayes_mesa.prior_draws import copula_matrix, correlated_names
 from bayes_mesa.slots import Slot
@@ -22,9 +22,8 @@ def log_prior(
     """
     found = {}
     for slot in slots:
-        if isinstance(slot.belief, Prior):
-            density = slot.belief.scipy().logpdf(values[slot.name])
-            density = density - np.log1p(-slot.belief.share_cut)
+        if not isinstance(slot.belief, Known):
+            density = slot.belief.logpdf(values[slot.name])
             found[slot.name] = density.sum(axis=-1) if slot.size else density
     names = [n for n in correlated_names(model) if n in found]
     if names:
@@ -35,11 +34,8 @@ def log_prior(
 def _copula(
     model: Model, names: Sequence[str], slots: Sequence[Slot], values: Mapping[str, np.ndarray]
 ) -> np.ndarray:
-    from scipy.special import ndtri
-
-    beliefs = {s.name: s.belief for s in slots}
-    scores = [ndtri(beliefs[n].scipy().cdf(values[n])) for n in names]  # type: ignore[union-attr]
-    z = np.stack(scores, axis=-1)
+    beliefs = {s.name: s.belief for s in slots if not isinstance(s.belief, Known)}
+    z = np.stack([beliefs[n].score(values[n]) for n in names], axis=-1)
     matrix = copula_matrix(model, names)
     precision = np.linalg.inv(matrix) - np.eye(len(names))
     return -0.5 * np.linalg.slogdet(matrix)[1] - 0.5 * np.einsum("...j,jk,...k", z, precision, z)

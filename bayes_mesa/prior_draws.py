@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bayes_mesa.beliefs import Known, Prior
+from bayes_mesa.beliefs import Known
 from bayes_mesa.errors import InputError
 from bayes_mesa.model import Constraint, Model, Quantity
 from bayes_mesa.slots import Slot
@@ -122,14 +122,4 @@ def _value(slot: Slot, normal: np.ndarray | None, size: int) -> np.ndarray:
     if isinstance(slot.belief, Known):
         return np.full((size, *([slot.size] if slot.size else [])), slot.belief.value)
     assert normal is not None  # noqa: S101 - every uncertain slot was drawn above
-    return from_normal(slot.belief, normal)
-
-
-def from_normal(prior: Prior, z: np.ndarray) -> np.ndarray:
-    """The prior's quantile at Φ(z), for standard normal ``z``."""
-    if prior.name == "LogNormal" and prior.share_cut == 0.0:
-        arguments = dict(prior.arguments)
-        return np.exp(arguments["loc"] + arguments["scale"] * z)
-    from scipy.special import ndtr
-
-    return np.asarray(prior.quantile(ndtr(z)))
+    return slot.belief.at_score(normal)

@@ -9,6 +9,8 @@ import numpyro.distributions as dist
 from jax import random
 from numpyro.distributions import constraints
 
+from bayes_mesa.two_piece import ByScore, TwoPieceLogNormals
+
 
 class Restricted(dist.Distribution):
     """``base`` on [low, ∞).
@@ -36,6 +38,8 @@ class Restricted(dist.Distribution):
     @constraints.dependent_property(is_discrete=False, event_dim=0)
     def support(self) -> Any:
         """[low, ∞)."""
+        if isinstance(self.base, TwoPieceLogNormals):
+            return ByScore(self.low, self.base)
         return constraints.greater_than(self.low)
 
     def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> Any:

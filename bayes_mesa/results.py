@@ -15,9 +15,11 @@ from bayes_mesa.datasets import (
     encode,
     observed_data,
     row_dimension,
+    told_apart,
     versions,
 )
 from bayes_mesa.dominance import dominance, never_favored
+from bayes_mesa.elicited import judgement_tables
 from bayes_mesa.engines import Engines
 from bayes_mesa.expression import expression
 from bayes_mesa.family_fit import Arrays, FamilyFit, Settings
@@ -43,7 +45,9 @@ def result_tree(
     """All groups of DESIGN's result, from the fits of the families that were done.
 
     π_F ∝ w_F p(D | F). In ``posterior`` each (chain, draw) place holds the same place of the family
-    that ``family`` names; families fill each chain in proportion to π_F.
+    that ``family`` names; families fill each chain in proportion to π_F. Beside the average every
+    family keeps its draws, its row-wise log likelihoods, its replicated evidence and the prior
+    draws of its own parameters, so that families can be compared (`families.by_family`).
     """
     import xarray as xr
 
@@ -66,17 +70,35 @@ def result_tree(
     groups |= {f"posterior_{f.family.name}": dataset(model, f.posterior) for f in fits}
     groups |= {f"sample_stats_{f.family.name}": dataset(model, f.stats) for f in fits if f.stats}
     groups["prior"] = average([f.posterior for f in priors[: len(fits)]], prior_labels)
+    groups |= {f"prior_{f.family.name}": dataset(model, _own(f)) for f in priors[: len(fits)]}
     if all(f.log_prior for f in fits):
         groups["log_prior"] = average([_log_prior(f) for f in fits], labels)
     if tables:
-        groups["log_likelihood"] = average([f.log_likelihood for f in fits], labels)
+        groups["log_likelihood"] = average([_told_apart(f) for f in fits], labels)
         groups["posterior_predictive"] = average([f.predictive for f in fits], labels)
         groups["prior_predictive"] = average([f.prior_predictive for f in fits], prior_labels)
         groups["observed_data"] = observed_data(model, tables)
+        for f in fits:
+            groups[f"log_likelihood_{f.family.name}"] = dataset(model, _single(f), rows)
+            groups[f"posterior_predictive_{f.family.name}"] = dataset(model, f.predictive, rows)
     groups["constant_data"] = constant_data(model)
     tree = xr.DataTree.from_dict(groups)
     tree.attrs = _attributes(model, tables, fits, weights, probability, covariance, settings)
     return tree
+
+
+def _own(prior: FamilyFit) -> Arrays:
+    """Prior draws of the family's own parameters; all else in ``prior`` serves every family."""
+    return {n: prior.posterior[n] for n in prior.family.variables()}
+
+
+def _told_apart(fit: FamilyFit) -> Arrays:
+    return {n: told_apart(x) for n, x in fit.log_likelihood.items()}
+
+
+def _single(fit: FamilyFit) -> Arrays:
+    """Row-wise log likelihoods in single precision: leave-one-out needs no more, files half."""
+    return {n: x.astype(np.float32) for n, x in fit.log_likelihood.items()}
 
 
 def _selection(model: Model) -> dict[str, float | None]:
@@ -86,6 +108,14 @@ def _selection(model: Model) -> dict[str, float | None]:
         "cap": selection.cap,
         "max_bits": selection.max_bits,
     }
+
+
+def _regime(model: Model) -> dict[str, Any]:
+    """The regime's numbers, where there is one; its beliefs are among the others."""
+    if (regime := model.regime) is None:
+        return {}
+    numbers = ("budget", "steps_per_rollout", "rollouts", "target_success")
+    return {"regime": encode({name: getattr(regime, name) for name in numbers})}
 
 
 def _of_grammar(model: Model) -> dict[str, Any]:
@@ -182,10 +212,16 @@ def _attributes(
         "all_known": int(all_known(model)),
         "families": encode(families),
         "probability_covariance": encode(covariance.tolist()),
-        "evidence": encode([{"name": t.name, "kind": t.kind, "rows": len(t)} for t in tables]),
+        "evidence": encode(
+            [
+                {"name": t.name, "kind": t.kind, "rows": len(t)}
+                for t in (*judgement_tables(model), *tables)
+            ]
+        ),
         "dominance": encode(statements),
         "never_favored": encode(sorted(never_favored(model))),
         "selection": encode(_selection(model)),
+        **_regime(model),
         "engines": encode(asdict(Engines.of(model))),
         "fact_needs": encode([list(x) for x in model.facts.needs]),
         **_of_grammar(model),

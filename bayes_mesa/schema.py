@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Discriminator, Field, ValidationInfo
 from bayes_mesa import model as parts
 from bayes_mesa.beliefs import Belief, Known
 from bayes_mesa.schema_types import (
+    MAX_COUNT,
     ComponentName,
     CostBelief,
     CostName,
@@ -54,7 +55,10 @@ class ComponentTable(Table):
 
     def build(self, name: str) -> parts.Component:
         """The component called ``name``."""
-        return parts.Component(name, self.bits, self.steps, self.kind, self.note, self.shared)
+        given = frozenset(self.model_fields_set & {"bits", "steps"})
+        return parts.Component(
+            name, self.bits, self.steps, self.kind, self.note, self.shared, given
+        )
 
 
 def _list_or_table(value: Any) -> str:
@@ -259,6 +263,32 @@ class SelectionTable(Table):
         return parts.Selection(self.pressure, float(self.episodes), self.cap, self.max_bits)
 
 
+class RegimeTable(Table):
+    """``[regime]``."""
+
+    budget: Positive
+    steps_per_rollout: Positive
+    rollouts: Annotated[int, Field(ge=1, le=MAX_COUNT)]
+    task_rollouts: PositiveBelief
+    planning_exponent: CostBelief = Known(1.0)
+    task_episodes: PositiveBelief
+    learning_exponent: CostBelief = Known(1.0)
+    target_success: Annotated[Number, Field(gt=0, lt=1)] = 0.9
+
+    def build(self) -> parts.Regime:
+        """The regime that it states."""
+        return parts.Regime(
+            budget=float(self.budget),
+            steps_per_rollout=float(self.steps_per_rollout),
+            rollouts=self.rollouts,
+            task_rollouts=self.task_rollouts,
+            task_episodes=self.task_episodes,
+            planning_exponent=self.planning_exponent,
+            learning_exponent=self.learning_exponent,
+            target_success=float(self.target_success),
+        )
+
+
 class PathTable(Table):
     """``[path]``."""
 
@@ -283,6 +313,7 @@ ONE: Mapping[str, type[Table]] = MappingProxyType(
         "heuristics": HeuristicsTable,
         "facts": FactsTable,
         "selection": SelectionTable,
+        "regime": RegimeTable,
         "path": PathTable,
     }
 )

@@ -249,7 +249,7 @@ def _positive(belief: Belief) -> bool:
 def _exponent(belief: Belief) -> bool:
     if isinstance(belief, Known):
         return belief.value >= 1
-    return belief.support[1] > 1 and share_above(belief, 1.0) > 1e-9
+    return isinstance(belief, Prior) and belief.support[1] > 1 and share_above(belief, 1.0) > 1e-9
 
 
 def share_above(prior: Prior, value: float) -> float:
@@ -263,7 +263,7 @@ def share_above(prior: Prior, value: float) -> float:
 
 
 def _truncated(belief: Belief) -> Belief:
-    if isinstance(belief, Known) or belief.support[0] >= 1.0:
+    if not isinstance(belief, Prior) or belief.support[0] >= 1.0:
         return belief
     return Prior(belief.name, belief.arguments, low=1.0)
 

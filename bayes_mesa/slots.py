@@ -61,6 +61,8 @@ def slots(model: Model, family: Family | None = None) -> tuple[Slot, ...]:
     if model.path_dependence is not None:
         found.append(Slot("path_lock_in", model.path_dependence.lock_in))
         found.append(Slot("path_deceptive", model.path_dependence.deceptive))
+    if model.regime is not None:
+        found += [Slot(name, belief) for name, belief in model.regime.beliefs().items()]
     if family is not None:
         found += [Slot(name, belief) for name, belief in family.variables().items()]
     return tuple(found)
@@ -93,7 +95,8 @@ def assemble(model: Model, values: Mapping[str, Any], family: Family, xp: Any) -
     dict
         ``bits``, ``steps`` (..., C) after heuristics; ``pressure`` (...,); ``fact_bits``,
         ``fact_steps`` (..., n); ``overlap_fraction`` (..., O); ``loss`` (..., L); the family's
-        parameters under their result names; ``heuristics_*`` and ``path_*`` where there are any.
+        parameters under their result names; ``heuristics_*``, ``path_*`` and the regime's beliefs
+        where there are any.
     """
     theta: Theta = {"pressure": xp.asarray(values["pressure"])}
     shape = theta["pressure"].shape

@@ -22,6 +22,7 @@ from bayes_mesa.estimand import (
     probability,
     share,
 )
+from bayes_mesa.families import family_rows, parameters
 from bayes_mesa.model import CLASSES, DECEPTIVE
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def summarize(tree: xr.DataTree) -> dict[str, Any]:
         If the tree lacks the group of a family it names (an interrupted run's partial file).
     """
     results = Results(tree)
+    scores = family_rows(tree)
     return {
         "model": str(tree.attrs["model"]),
         "seed": int(tree.attrs["seed"]),
@@ -58,12 +60,15 @@ def summarize(tree: xr.DataTree) -> dict[str, Any]:
         "deceptive_mass": results.mass(results.average).as_dict(),
         **_with_path(results),
         "class_mass": _class_mass(results),
-        "by_exchange": {name: _by_family(results, name) for name in results.families},
+        "by_exchange": {
+            name: _by_family(results, name) | _scores(scores[name]) for name in results.families
+        },
         "structures": _structures(results),
         "dominance": json.loads(tree.attrs["dominance"]),
         "critical_rate": critical(tree, "rate", always=0.0, never=np.inf),
         "critical_kappa": critical(tree, "kappa", always=np.inf, never=0.0),
         "margin_bits": _margin(results),
+        "parameters": _parameters(tree),
         "nothing_fits": results.nothing_fits(),
         "diagnostics": diagnose(tree, results.families),
     }
@@ -166,6 +171,19 @@ def _by_family(results: Results, name: str) -> dict[str, Any]:
         "deceptive_favored": results.favored(Average.alone(), name).as_dict(),
         "deceptive_mass": results.mass(Average.alone(), name).as_dict(),
     }
+
+
+def _scores(row: Mapping[str, float | None]) -> dict[str, float | None]:
+    """How well the family foretold the evidence; None without any."""
+    wanted = ("log_marginal_likelihood", "log_marginal_likelihood_error")
+    return {name: row[name] for name in (*wanted, "elpd_loo", "elpd_loo_se")}
+
+
+def _parameters(tree: xr.DataTree) -> dict[str, Any]:
+    """Every uncertain parameter before and after the evidence; empty without any."""
+    if "log_likelihood" not in tree.children:
+        return {}
+    return {p.name: p.as_dict() for p in parameters(tree)}
 
 
 def _structures(results: Results) -> dict[str, Any]:

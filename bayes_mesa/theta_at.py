@@ -11,7 +11,7 @@ import numpy as np
 from bayes_mesa.beliefs import Belief, Known
 from bayes_mesa.errors import InputError
 from bayes_mesa.model import Model
-from bayes_mesa.prior_draws import correlated_names, draw_prior, from_normal, slack
+from bayes_mesa.prior_draws import correlated_names, draw_prior, slack
 from bayes_mesa.slots import Slot, Theta, all_known, assemble, slots
 from bayes_mesa.wording import suggestion
 
@@ -74,7 +74,7 @@ def _all_slots(model: Model) -> tuple[Slot, ...]:
 
 def _median(belief: Belief) -> float:
     # The same to the digit, but most priors are lognormal: scipy.stats takes a second to load.
-    return belief.value if isinstance(belief, Known) else float(from_normal(belief, np.zeros(())))
+    return belief.value if isinstance(belief, Known) else float(belief.at_score(np.zeros(())))
 
 
 def _filled(slot: Slot, value: float) -> np.ndarray:

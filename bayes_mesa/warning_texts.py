@@ -9,7 +9,9 @@ import numpy as np
 from bayes_mesa.beliefs import Prior
 from bayes_mesa.family_fit import FamilyFit
 from bayes_mesa.frontier import pursued_in_training
+from bayes_mesa.marginal_likelihood import family_probabilities
 from bayes_mesa.model import EvidenceTable, Model
+from bayes_mesa.wording import listed
 
 #: A family probability whose log marginal likelihood is less certain than this is called unsure.
 _UNSURE_NATS = 0.1
@@ -18,6 +20,8 @@ _UNSURE_BOUND = 1e-6
 #: Errors of masses, from those of the sums, above this are reported: costs of 1e7 bits beyond what
 #: all programs pay are themselves rounded to nearly that.
 _UNSURE_MASS = 1e-8
+#: A table is called contradictory when its rows lie this far out, all of them together.
+_CONTRADICTED = 1e-3
 
 
 def result_warnings(
@@ -33,7 +37,38 @@ def result_warnings(
         )
     for fit in fits:
         found += _family_warnings(model, fit)
+    return found + _contradictions(tables, fits)
+
+
+def _contradictions(tables: Sequence[EvidenceTable], fits: Sequence[FamilyFit]) -> list[str]:
+    """Tables with rows that the fitted model, averaged over families, would hardly ever give."""
+    by_family = [f for f in fits if f.tails]
+    if not by_family:
+        return []
+    probability, _ = family_probabilities(
+        np.array([f.family.weight for f in by_family]),
+        np.array([f.marginal.value for f in by_family]),
+        np.array([f.marginal.error for f in by_family]),
+    )
+    found = []
+    for table in (t for t in tables if t.name in by_family[0].tails):
+        sides = sum(p * f.tails[table.name] for p, f in zip(probability, by_family, strict=True))
+        away = np.minimum(1.0, 2.0 * np.min(sides, axis=0))
+        # Bonferroni: a sound table of any length is called contradictory once in a thousand.
+        out = np.flatnonzero(away * len(away) < _CONTRADICTED)
+        if out.size:
+            which = listed(str(k + 1) for k in out)
+            found.append(
+                f"evidence {table.name}: {_rows(out.size, which)} of {len(away)} would hardly ever "
+                f"come out so under the fitted model (probability {away.min():.2g} at worst): rows "
+                "contradict one another or what the model holds for known. Check them, or allow "
+                "for more noise (a larger log_sd, groups, experts)."
+            )
     return found
+
+
+def _rows(count: int, which: str) -> str:
+    return f"row {which}" if count == 1 else f"rows {which}"
 
 
 def _about_masses(name: str, fit: FamilyFit) -> list[str]:

@@ -20,12 +20,12 @@ NATIVE = ROOT / "_ext"
 # Imports go from a later line to an earlier one, or stay within a line: what a model is, how its
 # file and its evidence are read, what programs cost, what is inferred, drawn and shown.
 STOREYS = (
-    "errors beliefs number_text wording screening",
+    "errors two_piece pool beliefs number_text wording screening",
     "grammar interpreter expression recursion critical_pressure program_search behaviours",
-    "model slots",
+    "model slots task_success",
     "source_file toml_lines toml_source tables schema_types schema schema_grammar document",
     "crosscheck grammar_check facts_file",
-    "exchange costs",
+    "exchange costs ponder",
     "inside reduced_system frontier listing shortest rule_tables",
     "rate_nodes_jax fact_sums fact_sums_jax fact_choices least critical",
     "dominance favorable certificate",
@@ -34,15 +34,20 @@ STOREYS = (
     "program_inputs program_sums program_sums_jax inside_jax tree_draws coverage",
     "prior_draws theta_at estimand program_table enumeration",
     "contest grammar_verdict enumerated_verdict tempered_verdict engines verdict log_mass",
-    "evidence model_file",
-    "prior_density restricted inference compiled likelihood nuts marginal_likelihood",
+    "restricted site_distribution",
+    "elicited evidence model_file",
+    "prior_density inference compiled likelihood nuts marginal_likelihood",
     "program_list program_record",
     "family_fit warning_texts datasets results fitting",
-    "diagnosis program_diagnosis",
+    "diagnosis program_diagnosis families simulation",
     "structure_programs grammar_programs exact_programs tempered_programs programs",
     "store restored flat_table summary",
-    "plots program_report report checkup",
-    "console cli __main__",
+    "belief_fit dependence conditioned_fit slot_draws model_text next_prior hand_over",
+    "verdict_curve",
+    "regime_summary regime_curve",
+    "episodes updating forecasts",
+    "plots program_report report checkup regime_plot",
+    "console regime_text cli __main__",
 )
 HEAVY = ("jax", "numpyro", "arviz", "arviz_stats", "matplotlib", "scipy.stats", "xarray", "pandas")
 TEXTS = (".py", ".pyx", ".pxd", ".toml", ".md", ".txt", ".html", ".csv", ".cfg", ".yml")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from bayes_mesa.beliefs import Known, Prior, lognormal_from_quantiles
 from bayes_mesa.errors import InputError, ModelFileError
+from bayes_mesa.evidence import KINDS
 from bayes_mesa.model import (
     Component,
     Constraint,
@@ -23,11 +24,13 @@ from bayes_mesa.model import (
     Heuristics,
     Overlap,
     Quantity,
+    Regime,
     Selection,
     Structure,
 )
 from bayes_mesa.model import Path as PathDependence
 from bayes_mesa.model_file import load_evidence, load_model, shipped_models
+from bayes_mesa.wording import listed
 
 FULL = """\
 [model]
@@ -229,6 +232,49 @@ def test_defaults(tmp_path):
     assert (model.facts, model.heuristics, model.path_dependence) == (Facts(), Heuristics(), None)
     assert model.structures[0].multiplicity == 1.0
     assert [family.weight for family in model.families] == [0.5, 0.5]
+
+
+REGIME = """
+[regime]
+budget = 1e12
+steps_per_rollout = 1000000
+rollouts = 8
+task_rollouts = { q05 = 2, q95 = 64 }
+task_episodes = 1e3
+"""
+
+
+def test_a_regime_sets_the_cap_and_the_episodes(tmp_path):
+    (tmp_path / "x.toml").write_text(SMALL + REGIME + "[selection]\nmax_bits = 9\n")
+    found = load_model(tmp_path / "x.toml")
+    task = lognormal_from_quantiles(2, 64)
+    one = Known(1.0)
+    assert found.regime == Regime(1e12, 1e6, 8, task, Known(1e3), one, one, 0.9)
+    assert found.selection == Selection(Known(1.0), episodes=125_000.0, cap=8e6, max_bits=9.0)
+    (tmp_path / "x.toml").write_text(SMALL + REGIME + "planning_exponent = 0\n")
+    assert load_model(tmp_path / "x.toml").regime.planning_exponent == Known(0.0)
+
+
+def test_evidence_over_rollouts_is_read_beside_a_regime(tmp_path, lines_of):
+    table = '[evidence.e]\nkind = "selection"\nfile = "e.csv"\n'
+    rows = "structure,count,rollouts\none,3,8\ntwo,1,8\none,4,16\n"
+    (tmp_path / "e.csv").write_text(rows)
+    (tmp_path / "x.toml").write_text(SMALL + REGIME + table)
+    (read,) = load_model(tmp_path / "x.toml").evidence
+    assert read.columns["rollouts"].tolist() == [8, 8, 16]
+    assert lines_of(SMALL + REGIME + table, e=f"{rows}one,2,16\ntwo,1,1000001\none,1,2.5\n") == [
+        "e.csv:5: structure: must name each structure once at 16 rollouts, found one again",
+        "e.csv:6: rollouts: must be from 1 to 1000000, so that the budget pays for an episode, "
+        "found 1000001",
+        'e.csv:7: rollouts: must be a whole number from 0 to 2^53, found "2.5"',
+    ]
+    assert lines_of(SMALL + table, e=rows) == [
+        "e.csv:1: rollouts: must be left out where the model has no [regime], found the column"
+    ]
+    # What a faulty regime would have allowed cannot be told.
+    assert lines_of(SMALL + REGIME.replace("= 8", "= 0") + table, e=rows) == [
+        "x.toml:26: regime.rollouts: must be at least 1, found 0"
+    ]
 
 
 def test_every_distribution_is_read(tmp_path):
@@ -595,16 +641,64 @@ APPENDED = [
     ),
     (
         "[regime]\nbudget = 1\nwhatever = 2",
-        ["x.toml:22: regime: must be left out: this version does not support it yet"],
+        [
+            "x.toml:22: regime.rollouts: must be given, found nothing",
+            "x.toml:22: regime.steps_per_rollout: must be given, found nothing",
+            "x.toml:22: regime.task_episodes: must be given, found nothing",
+            "x.toml:22: regime.task_rollouts: must be given, found nothing",
+            "x.toml:24: regime.whatever: must be one of the keys budget, steps_per_rollout, "
+            "rollouts, task_rollouts, planning_exponent, task_episodes, learning_exponent, "
+            "target_success, found an unknown key",
+        ],
     ),
     (
-        '[evidence.e]\nkind = "winrate"\nfile = "../w.csv"\n[evidence.f]\nkind = "chioce"\n'
+        "[regime]\nbudget = 0\nsteps_per_rollout = inf\nrollouts = 8.0\ntask_rollouts = 0\n"
+        "task_episodes = { q05 = 2, q95 = 1 }\nplanning_exponent = -1\n"
+        'learning_exponent = { dist = "Uniform", low = -1, high = 1 }\ntarget_success = 1',
+        [
+            "x.toml:23: regime.budget: must be greater than 0, found 0",
+            "x.toml:24: regime.steps_per_rollout: must be a finite number, found inf",
+            "x.toml:25: regime.rollouts: must be a whole number, found 8.0",
+            "x.toml:26: regime.task_rollouts: must be greater than 0, found 0",
+            "x.toml:27: regime.task_episodes.q95: must exceed q05 (2), found 1",
+            "x.toml:28: regime.planning_exponent: must be at least 0, found -1",
+            "x.toml:29: regime.learning_exponent: must be at least 0, "
+            "found Uniform(low=-1, high=1)",
+            "x.toml:30: regime.target_success: must be less than 1, found 1",
+        ],
+    ),
+    (
+        "[selection]\ncap = 10\nepisodes = 3\nmax_bits = 9\n[regime]\nbudget = 15\n"
+        "steps_per_rollout = 2\nrollouts = 8\ntask_rollouts = 1\ntask_episodes = 1\n"
+        "target_success = 0.5",
+        [
+            "x.toml:23: selection.cap: must be left out beside [regime], which sets it, found both",
+            "x.toml:24: selection.episodes: must be left out beside [regime], which sets it, "
+            "found both",
+            "x.toml:27: regime.budget: must pay for at least one episode of 8 rollouts "
+            "(16 steps), found 15 steps",
+        ],
+    ),
+    (
+        "[regime]\nbudget = 1e308\nsteps_per_rollout = 1e-3\nrollouts = 1\ntask_rollouts = 1\n"
+        "task_episodes = 1",
+        [
+            "x.toml:23: regime.budget: must be below 1.8e308 rollouts of steps_per_rollout, "
+            "found 1e+308 / 0.001"
+        ],
+    ),
+    (
+        "[regime]\nbudget = 1e300\nsteps_per_rollout = 1e300\nrollouts = 0\ntask_rollouts = 1\n"
+        "task_episodes = 1",
+        ["x.toml:25: regime.rollouts: must be at least 1, found 0"],
+    ),
+    (
+        '[evidence.e]\nkind = "forecast"\nfile = "../w.csv"\n[evidence.f]\nkind = "chioce"\n'
         'file = "/etc/passwd"',
         [
-            "x.toml:23: evidence.e.kind: must be one of choice, selection, measurement, "
-            'found "winrate", which this version does not support',
+            f'x.toml:23: evidence.e.kind: must be one of {listed(KINDS)}, found "forecast"',
             'x.toml:24: evidence.e.file: must be beside or below this file, found "../w.csv"',
-            "x.toml:26: evidence.f.kind: must be one of choice, selection, measurement, "
+            f"x.toml:26: evidence.f.kind: must be one of {listed(KINDS)}, "
             'found "chioce"; did you mean choice?',
             "x.toml:27: evidence.f.file: must be relative to the folder of this file, "
             'found "/etc/passwd"',

@@ -20,7 +20,7 @@ from bayes_mesa.beliefs import FORMS, Known
 from bayes_mesa.errors import InputError
 from bayes_mesa.model import Facts, Heuristics, Selection
 from bayes_mesa.prior_density import log_prior
-from bayes_mesa.prior_draws import draw_prior, from_normal
+from bayes_mesa.prior_draws import draw_prior
 from bayes_mesa.slots import Slot, slots
 
 SIZE = 40_000
@@ -50,13 +50,13 @@ def ks(x, cdf):
 @pytest.mark.parametrize("name", FORMS)
 def test_draws_have_the_prior_s_distribution(name):
     found = prior(name, *ARGUMENTS[name])
-    x = from_normal(found, np.random.default_rng(42).standard_normal(SIZE))
+    x = found.at_score(np.random.default_rng(42).standard_normal(SIZE))
     assert ks(x, found.scipy().cdf) < 2.2
 
 
 def test_draws_of_a_truncated_prior():
     found = prior("LogNormal", 0.0, 1.0, low=1.0)
-    x = from_normal(found, np.random.default_rng(42).standard_normal(SIZE))
+    x = found.at_score(np.random.default_rng(42).standard_normal(SIZE))
     assert found.share_cut == pytest.approx(0.5)
     assert x.min() >= 1.0
     assert ks(x, lambda t: 2 * stats.norm.cdf(np.log(t)) - 1) < 2.2
@@ -64,9 +64,9 @@ def test_draws_of_a_truncated_prior():
 
 def test_far_ends_keep_their_digits():
     found = prior("LogNormal", 0.0, 1.0, low=1.0)
-    assert from_normal(found, np.array([-8.5]))[0] >= 1.0
-    assert np.isfinite(from_normal(found, np.array([8.0]))[0])
-    plain = from_normal(lognormal(2.0, 3.0), np.array([-9.0, 9.0]))
+    assert found.at_score(np.array([-8.5]))[0] >= 1.0
+    assert np.isfinite(found.at_score(np.array([8.0]))[0])
+    plain = lognormal(2.0, 3.0).at_score(np.array([-9.0, 9.0]))
     np.testing.assert_allclose(plain, np.exp([2 - 27, 2 + 27]), rtol=1e-12)
 
 

@@ -1,4 +1,4 @@
-"""Tables from CSV and from Python: facts, and the three kinds of evidence."""
+"""Tables from CSV and from Python: facts, and evidence."""
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from bayes_mesa.facts_file import read_facts
 from bayes_mesa.model import Component, EvidenceTable, Family, Model, Structure
 from bayes_mesa.model_file import load_model
 from bayes_mesa.tables import Column, read_csv
+from bayes_mesa.wording import listed
 
 MODEL = Model(
     name="m",
@@ -108,7 +109,10 @@ CHOICE = "bits,steps,base_steps,stored,trials,group\n"
         (
             "selection",
             "structure,count,rollouts\nhonest,1,2\n",
-            ["t.csv:1: rollouts: must be left out: this version does not support rollouts yet"],
+            [
+                "t.csv:1: rollouts: must be left out where the model has no [regime], "
+                "found the column"
+            ],
         ),
         (
             "selection",
@@ -248,9 +252,9 @@ def test_evidence_from_python():
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"kind": "winrate"}, "evidence.e.kind: must be one of choice, selection, measurement, "),
+        ({"kind": "forecast"}, f"evidence.e.kind: must be one of {listed(KINDS)}, found"),
         ({"kind": "chioce"}, 'found "chioce"; did you mean choice?'),
-        ({}, "evidence.e.kind: must be one of choice, selection, measurement, found nothing"),
+        ({}, f"evidence.e.kind: must be one of {listed(KINDS)}, found nothing"),
         ([1], "evidence.e: must be an evidence table or a mapping of columns"),
         (
             {"kind": "selection", "class": ["honest"], "count": [1, 2]},

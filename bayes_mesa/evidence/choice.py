@@ -49,6 +49,7 @@ class Choice:
         Column("trials", "count"),
         Column("group", "name", required=False),
     )
+    outcome: str = "stored"
 
     def faults(self, rows: Rows, model: Model | None) -> Iterator[RowFault]:
         """No more networks can have stored the fact than there were."""

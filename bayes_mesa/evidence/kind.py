@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from bayes_mesa.beliefs import Known
 from bayes_mesa.tables import Column, RowFault, Rows
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from bayes_mesa.model import EvidenceTable, Family, Model
 
 Columns = Mapping[str, Any]
+
+AXES = ["bits", "steps"]
 
 
 class EvidenceKind(Protocol):
@@ -27,6 +30,11 @@ class EvidenceKind(Protocol):
     @property
     def columns(self) -> tuple[Column, ...]:
         """Columns of its table."""
+        ...
+
+    @property
+    def outcome(self) -> str:
+        """The column that is random given theta; empty where the table is no data but a prior."""
         ...
 
     def faults(self, rows: Rows, model: Model | None) -> Iterator[RowFault]:
@@ -55,3 +63,25 @@ def undeclared(row: int, column: str, found: str, known: list[str]) -> RowFault:
 
     near = suggestion(found, known)
     return RowFault(row, column, f"must be one of {listed(known)}, found {shown(found)}{near}")
+
+
+def wrong_axis(rows: Rows) -> Iterator[RowFault]:
+    """Find the rows whose ``quantity`` is neither of the two costs."""
+    for row, axis in rows.sound("quantity"):
+        if axis not in AXES:
+            yield undeclared(row, "quantity", axis, AXES)
+
+
+def wrong_cost(rows: Rows, column: str, blamed: str, model: Model) -> Iterator[RowFault]:
+    """Find the rows whose ``column`` names no component, or one whose cost is surely 0.
+
+    ``blamed`` is the column that answers for a cost of 0.
+    """
+    components = {component.name: component for component in model.components}
+    for row, name in rows.sound(column):
+        if name not in components:
+            yield undeclared(row, column, name, list(components))
+    for row, name, axis in rows.sound(column, "quantity"):
+        if name in components and getattr(components[name], axis, None) == Known(0.0):
+            found = f"must be a cost that the model does not hold to be 0, found {axis} of {name}"
+            yield RowFault(row, blamed, found)

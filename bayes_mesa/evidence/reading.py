@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bayes_mesa.errors import InputError, ModelFileError
-from bayes_mesa.evidence import KINDS, LATER_KINDS
+from bayes_mesa.evidence import KINDS
 from bayes_mesa.evidence.kind import EvidenceKind
 from bayes_mesa.model import EvidenceTable, Model
 from bayes_mesa.tables import MAX_FAULTS, RowFault, Rows, file_faults, read_csv, read_rows
@@ -22,13 +22,20 @@ RESERVED = frozenset(
     {"pressure", "correlations", "fact_bits", "fact_steps", "heuristics_bits", "heuristics_steps"}
     | {"path_lock_in", "path_deceptive", "linear_rate", "levin_kappa"}
     | {"power_rate", "power_exponent"}
+    | {"task_rollouts", "task_episodes", "planning_exponent", "learning_exponent"}
 )
+#: What follows a table's name in the names of its rows, its groups and its own unknowns.
+SUFFIXES = ("row", "sd", "intercept", "concentration", "offset", "group", "expert")
 
 
-def why_no_name(name: str) -> str | None:
-    """Say why evidence may not be called this; None if it may."""
+def why_no_name(name: str, others: Iterable[str] = ()) -> str | None:
+    """Say why evidence may not be called this beside others; None if it may."""
     if name in RESERVED:
         return f"must be a name that no variable of the result has, found {shown(name)}"
+    owner = next((o for o in others if name in {f"{o}_{suffix}" for suffix in SUFFIXES}), None)
+    if owner is not None:
+        found = f"found {shown(name)} beside {shown(owner)}"
+        return f"must be a name that no variable of other evidence has, {found}"
     return None
 
 
@@ -36,9 +43,6 @@ def why_no_kind(kind: Any) -> str | None:
     """Say why this is no kind of evidence; None if it is."""
     if isinstance(kind, str) and kind in KINDS:
         return None
-    if isinstance(kind, str) and kind in LATER_KINDS:
-        known = listed(KINDS)
-        return f"must be one of {known}, found {shown(kind)}, which this version does not support"
     near = suggestion(kind, KINDS) if isinstance(kind, str) else ""
     return f"must be one of {listed(KINDS)}, found {shown(kind)}{near}"
 
@@ -89,7 +93,7 @@ def as_evidence(
     tables: list[EvidenceTable] = []
     faults: list[str] = []
     for name, given in evidence.items():
-        table, found = _checked(name, given, model)
+        table, found = _checked(name, given, model, evidence)
         tables += [table] if table else []
         faults += [f"evidence.{name}{where}" for where in found]
     if faults:
@@ -97,12 +101,14 @@ def as_evidence(
     return tuple(tables)
 
 
-def _checked(name: str, given: Any, model: Model) -> tuple[EvidenceTable | None, list[str]]:
+def _checked(
+    name: str, given: Any, model: Model, others: Iterable[str]
+) -> tuple[EvidenceTable | None, list[str]]:
     from bayes_mesa.schema_types import SAFE_NAME
 
     if not isinstance(name, str) or not SAFE_NAME.fullmatch(name):
         return None, [": must be named by at most 100 letters, digits and _"]
-    if (why := why_no_name(name)) is not None:
+    if (why := why_no_name(name, others)) is not None:
         return None, [f": {why}"]
     if isinstance(given, EvidenceTable):
         given = {"kind": given.kind, **given.columns}

@@ -3,6 +3,9 @@
 Counts ~ Multinomial(their sum, masses of the rows); a class's mass is the sum over its structures,
 or over all programs of the grammar. What no row names is left out of the counts, and its mass then
 lowers the others'.
+
+With ``rollouts``, the rows of each k are a multinomial of their own, of the masses under the cap
+and in the episodes that the model's regime has at that k.
 """
 
 from __future__ import annotations
@@ -13,14 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_mesa.errors import InputError
 from bayes_mesa.evidence.kind import Columns, undeclared
 from bayes_mesa.tables import Column, RowFault, Rows
+from bayes_mesa.task_success import most_rollouts
 
 if TYPE_CHECKING:
     from bayes_mesa.evidence.hypothesis import Hypothesis
     from bayes_mesa.model import EvidenceTable, Family, Model
 
-LATER = "rollouts"
+ROLLOUTS = "rollouts"
 
 
 @dataclass(frozen=True)
@@ -32,14 +37,14 @@ class Selection:
         Column("structure", "name", required=False),
         Column("class", "name", required=False),
         Column("count", "count"),
-        Column(LATER, "number", required=False),
+        Column(ROLLOUTS, "count", required=False),
     )
+    outcome: str = "count"
 
     def faults(self, rows: Rows, model: Model | None) -> Iterator[RowFault]:
-        """Rows name structures or classes, each once, and count none that has no weight."""
-        if LATER in rows.columns:
-            found = "must be left out: this version does not support rollouts yet"
-            yield RowFault(None, LATER, found)
+        """Rows name structures or classes, each once (at each k), and count none without weight."""
+        if ROLLOUTS in rows.columns and model is not None:
+            yield from _impossible_rollouts(rows, model)
         given = [name for name in ("structure", "class") if name in rows.columns]
         if len(given) != 1:
             found = "both" if given else "neither"
@@ -58,10 +63,16 @@ class Selection:
         import jax.numpy as jnp
         import numpyro
 
-        from bayes_mesa.evidence.multinomial import RowMultinomial
+        from bayes_mesa.evidence.multinomial import GroupedMultinomial, RowMultinomial
 
         counts = jnp.asarray(columns["count"])
-        rows = RowMultinomial(_log_masses(columns, given), counts.sum())
+        rows: Any
+        if ROLLOUTS in columns:
+            k = jnp.asarray(columns[ROLLOUTS])
+            total = jnp.where(k[:, None] == k, counts, 0).sum(axis=1)
+            rows = GroupedMultinomial(_log_masses_at(columns, given), total, k)
+        else:
+            rows = RowMultinomial(_possible_masses(_named(columns, given)), counts.sum())
         with numpyro.plate(f"{name}_row", len(columns["count"])):
             numpyro.sample(name, rows, obs=counts if observed else None)
 
@@ -70,15 +81,58 @@ class Selection:
         return np.asarray(columns["count"])
 
 
+def _impossible_rollouts(rows: Rows, model: Model) -> Iterator[RowFault]:
+    """Find the k that the model's regime does not have."""
+    if model.regime is None:
+        found = "must be left out where the model has no [regime], found the column"
+        yield RowFault(None, ROLLOUTS, found)
+        return
+    most = most_rollouts(model.regime)
+    for row, k in rows.sound(ROLLOUTS):
+        if not 1 <= k <= most:
+            found = f"must be from 1 to {most}, so that the budget pays for an episode, found {k}"
+            yield RowFault(row, ROLLOUTS, found)
+
+
 def _repeated(rows: Rows, column: str) -> Iterator[RowFault]:
-    seen: set[str] = set()
-    for row, name in rows.sound(column):
-        if name in seen:
-            yield RowFault(row, column, f"must name each {column} once, found {name} again")
-        seen.add(name)
+    seen: set[tuple[Any, ...]] = set()
+    at = [ROLLOUTS] if ROLLOUTS in rows.columns else []
+    for row, name, *k in rows.sound(column, *at):
+        if (name, *k) in seen:
+            where = f" at {k[0]} rollouts" if k else ""
+            found = f"must name each {column} once{where}, found {name} again"
+            yield RowFault(row, column, found)
+        seen.add((name, *k))
 
 
-def _log_masses(columns: Columns, given: Hypothesis) -> Any:
+def _log_masses_at(columns: Columns, given: Hypothesis) -> Any:
+    """Log mass of what each row names at the row's k, (rows,)."""
+    import jax
+    import jax.numpy as jnp
+
+    from bayes_mesa.verdict import refuse_what_has_no_exact_route
+
+    # Here, where cap and episodes are numbers yet: below they are traced.
+    refuse_what_has_no_exact_route(given.model)
+    regime = given.model.regime
+    if regime is None:
+        raise InputError(f"the model must have a [regime] where evidence gives {ROLLOUTS}")
+
+    def masses(k: Any) -> Any:
+        return _named(columns, given.at(regime.selection(k, given.model.selection)))
+
+    every = jax.vmap(masses)(jnp.asarray(columns[ROLLOUTS], dtype=float))
+    return _possible_masses(jnp.diagonal(every))
+
+
+def _possible_masses(log_mass: Any) -> Any:
+    """Where nothing fits under the cap there is no mass at all, and nothing could be counted."""
+    import jax.numpy as jnp
+
+    return jnp.where(jnp.isnan(log_mass), -jnp.inf, log_mass)
+
+
+def _named(columns: Columns, given: Hypothesis) -> Any:
     """Log mass of what each row names, (rows,)."""
     from bayes_mesa.model import CLASSES
 

@@ -23,7 +23,7 @@ _HOME = {
     "prior_and_posterior": "families",
     "simulate_evidence": "simulation",
     "simulate_judgements": "simulation",
-    "regime": "regime_curve",
+    "regime": "regimes",
     "summarize_regime": "regime_summary",
     "update": "updating",
     "episodes_curve": "episodes",

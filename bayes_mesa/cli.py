@@ -406,8 +406,8 @@ def regime(
     from bayes_mesa.model_file import load_model
 
     loaded = load_model(model)
-    from bayes_mesa.regime_curve import default_draws, regime_grid
-    from bayes_mesa.regime_curve import regime as curves_over
+    from bayes_mesa.regimes import default_draws, regime_grid
+    from bayes_mesa.regimes import regime as curves_over
 
     grid = regime_grid(loaded, None if rollouts is None else _whole_numbers(rollouts))
     tables = _evidence(loaded, evidence)

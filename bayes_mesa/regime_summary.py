@@ -2,180 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_mesa.estimand import (
-    QUANTILES,
-    Average,
-    Estimate,
-    finite,
-    mixture_quantiles,
-    probability,
-    share,
-)
+from bayes_mesa.estimand import QUANTILES, Average, finite, mixture_quantiles
 from bayes_mesa.model import CLASSES
-from bayes_mesa.number_text import error_text, number_text, percent_text
+from bayes_mesa.regime_curves import RegimeCurves, given_fit
+from bayes_mesa.regime_words import sentences, warnings
 
 if TYPE_CHECKING:
     import xarray as xr
-
-Draws = NDArray[Any]
-#: Shares of draws in which nothing fits, or never reaches the target, that a reader must know of.
-_MANY = 0.05
-
-
-@dataclass(frozen=True, eq=False)
-class RegimeCurves:
-    """Curves over k as `regime` returns them, read as figures averaged over the families."""
-
-    data: xr.Dataset
-
-    @cached_property
-    def families(self) -> tuple[str, ...]:
-        """Exchange families, in the order of the model file."""
-        return tuple(map(str, self.data["family"].to_numpy()))
-
-    @cached_property
-    def average(self) -> Average:
-        """Weights pi_F with their covariance."""
-        covariance = np.asarray(json.loads(self.data.attrs["probability_covariance"]), dtype=float)
-        size = len(self.families)
-        return Average(
-            np.asarray(json.loads(self.data.attrs["family_probability"]), dtype=float),
-            covariance.reshape(size, size),
-        )
-
-    @cached_property
-    def known(self) -> bool:
-        """Whether nothing is uncertain, so that errors are 0."""
-        return bool(self.data.attrs["all_known"])
-
-    @cached_property
-    def rollouts(self) -> tuple[int, ...]:
-        """The k tried, rising."""
-        return tuple(map(int, self.data["rollouts"].to_numpy()))
-
-    def success(self, at: int) -> Estimate:
-        """P(success | k); the interval holds 90 % of the draws."""
-        return share(self._of("success", at), self.average)
-
-    def success_lost(self, at: int, best: int) -> Estimate:
-        """P(success) at the best k less that here, on the same draws."""
-        here, there = self._of("success", at), self._of("success", best)
-        return share([b - a for a, b in zip(here, there, strict=True)], self.average)
-
-    def favored(self, at: int) -> Estimate:
-        """P(deceptive favored | k); where nothing fits, nothing is favored."""
-        return probability(self._of("deceptive_favored", at), self.average, known=self.known)
-
-    def favored_given_fit(self, at: int) -> Estimate:
-        """P(deceptive favored | k, something fits); NaN where nothing fits in any draw."""
-        fits = self._of("fits", at)
-        return given_fit(self._of("deceptive_favored", at), fits, self.average, known=self.known)
-
-    def mass(self, at: int) -> Estimate:
-        """Share of the program weight that deceptive programs hold, where something fits."""
-        return share(self._of("deceptive_mass", at), self.average)
-
-    def class_mass(self, at: int, class_name: str) -> Estimate:
-        """The same of a class."""
-        place = CLASSES.index(class_name)
-        return share([x[..., place] for x in self._of("class_mass", at)], self.average)
-
-    def nothing_fits(self, at: int) -> float:
-        """Share of draws in which no program fits under the cap k·s."""
-        fits = np.array([x.mean() for x in self._of("fits", at)])
-        return float(self.average.probability @ (1.0 - fits))
-
-    @cached_property
-    def mean_success(self) -> NDArray[np.float64]:
-        """Mean P(success) at every k, (rollouts,)."""
-        means = self._arrays["success"].mean(axis=(2, 3))
-        return np.asarray(self.average.probability @ means)
-
-    @cached_property
-    def deceptive_where_fits(self) -> NDArray[np.float64]:
-        """Mean of P(deceptive favored | k, something fits), (rollouts,); NaN where nothing fits."""
-        favored, fits = (
-            self.average.probability @ self._arrays[name].mean(axis=(2, 3))
-            for name in ("deceptive_favored", "fits")
-        )
-        with np.errstate(invalid="ignore"):
-            return np.asarray(favored / fits)
-
-    @cached_property
-    def reached(self) -> NDArray[np.bool_]:
-        """At which k the mean P(success) reaches the target, (rollouts,)."""
-        # A target that is met exactly must not be missed by rounding.
-        return self.mean_success >= float(self.data.attrs["target_success"]) * (1.0 - 1e-12)
-
-    @cached_property
-    def improbable(self) -> NDArray[np.bool_]:
-        """At which k something fits and deception is improbable, (rollouts,)."""
-        return self.deceptive_where_fits <= float(self.data.attrs["max_deceptive"])
-
-    @cached_property
-    def best(self) -> int:
-        """Place of the k with the largest mean P(success), the least of equals."""
-        return int(np.argmax(self.mean_success))
-
-    @cached_property
-    def recommended(self) -> int | None:
-        """Place of the smallest k in the window, or None."""
-        inside = np.flatnonzero(self.reached & self.improbable)
-        return int(inside[0]) if inside.size else None
-
-    def least_rollouts(self) -> list[Draws]:
-        """For each draw the least k tried whose success reaches the target, inf: none does."""
-        reached = self._arrays["success"] >= float(self.data.attrs["target_success"]) * (1 - 1e-12)
-        first = np.asarray(self.rollouts, dtype=float)[np.argmax(reached, axis=1)]
-        return list(np.where(reached.any(axis=1), first, np.inf))
-
-    def _of(self, name: str, at: int) -> list[Draws]:
-        return list(self._arrays[name][:, at])
-
-    @cached_property
-    def _arrays(self) -> Mapping[str, Draws]:
-        """Every variable over all of these, (family, rollouts, chain, draw, ...)."""
-        names = ("success", "deceptive_favored", "deceptive_mass", "class_mass", "fits")
-        first = ("family", "rollouts", "chain", "draw")
-        return {n: self.data[n].transpose(*first, ...).to_numpy() for n in names}
-
-
-def given_fit(
-    favored: Sequence[Draws], fits: Sequence[Draws], average: Average, *, known: bool
-) -> Estimate:
-    """Probability of being favored among the draws in which something fits.
-
-    Parameters
-    ----------
-    favored, fits
-        Zeros and ones (chain, draw) for each family.
-    average
-        The families' weights pi_F. Given that something fits they are ∝ pi_F P(fits | F); the
-        error of P(fits | F) in them is left out.
-    known
-        Whether nothing is uncertain.
-    """
-    share_of = np.array([x.mean() for x in fits])
-    some = [int(f) for f in np.flatnonzero(share_of * average.probability)]
-    if not some:
-        return Estimate(np.nan, np.nan, np.nan, np.nan)
-    total = float(average.probability @ share_of)
-    weights = average.probability * share_of / total
-    # d weights_F / d pi_G = (1[F = G] share_F - weights_F share_G) / total
-    slope = (np.diag(share_of) - np.outer(weights, share_of)) / total
-    covariance = slope @ average.covariance @ slope.T
-    draws = [np.where(fits[f], favored[f], np.nan) for f in some]
-    among = Average(weights[some], covariance[np.ix_(some, some)])
-    return probability(draws, among, known=known)
 
 
 def summarize_regime(curves: xr.Dataset) -> dict[str, Any]:
@@ -227,7 +66,7 @@ def summarize_regime(curves: xr.Dataset) -> dict[str, Any]:
         **_picked(found, points),
         "rate": _rate(found) if "rate" in curves.dims else None,
     }
-    return summary | {"text": _text(summary), "warnings": _warnings(summary)}
+    return summary | {"text": sentences(summary), "warnings": warnings(summary)}
 
 
 def _point(found: RegimeCurves, at: int) -> dict[str, Any]:
@@ -361,112 +200,3 @@ def _rate(found: RegimeCurves) -> dict[str, Any]:
         ],
         "window": window,
     }
-
-
-def _text(summary: Mapping[str, Any]) -> list[str]:
-    said = [_recommendation(summary), _window_text(summary), _least_text(summary)]
-    said.append(_cost_text(summary))
-    if summary["rate"] is not None:
-        said.append(_rate_text(summary))
-    return said
-
-
-def _recommendation(summary: Mapping[str, Any]) -> str:
-    target, limit = (number_text(summary[n]) for n in ("target_success", "max_deceptive"))
-    chosen, why = summary["recommended"], summary["why_empty"]
-    if chosen is not None:
-        return (
-            f"Recommended: {_rollouts(chosen['rollouts'])} per episode, where the task succeeds "
-            f"with probability {error_text(chosen['success'])} (target {target}) and a deceptive "
-            "program is favored with probability "
-            f"{error_text(chosen['deceptive_favored_given_fit'])} (at most {limit})."
-        )
-    none = "No number of rollouts is recommended:"
-    if why["fails"] == "success":
-        return (
-            f"{none} the target {target} cannot be reached; success is most probable, "
-            f"{error_text(why['value'])}, at {_rollouts(why['rollouts'])} per episode."
-        )
-    if why["fails"] == "fit":
-        return f"{none} wherever the target {target} is reached, no program fits under the cap."
-    return (
-        f"{none} wherever the target {target} is reached, deception is too probable; least, "
-        f"{error_text(why['value'])} against {limit}, at {_rollouts(why['rollouts'])} per episode."
-    )
-
-
-def _rollouts(number: int) -> str:
-    return "1 rollout" if number == 1 else f"{number} rollouts"
-
-
-def _window_text(summary: Mapping[str, Any]) -> str:
-    window, smallest, reached = (summary[n] for n in ("window", "smallest", "reached"))
-    if window is None:
-        if reached is None:
-            return "The window of k is empty; the target is reached at no k tried."
-        ends = _rollouts(reached["least"])
-        if reached["greatest"] > reached["least"]:
-            ends = f"{reached['least']} to {_rollouts(reached['greatest'])}"
-        return f"The window of k is empty; the target is reached at {ends} per episode."
-    gaps = "" if window["contiguous"] else ", with gaps"
-    return (
-        f"Window: {window['least']} to {_rollouts(window['greatest'])} per episode{gaps}; the "
-        f"smallest that reaches the target is {smallest['rollouts']}, the best for success "
-        f"{summary['best']['rollouts']}."
-    )
-
-
-def _least_text(summary: Mapping[str, Any]) -> str:
-    least = summary["least_rollouts"]
-    ends = [f"{least[n]:.0f}" if least[n] else "none" for n in ("median", "lower", "upper")]
-    return (
-        f"By draw, the least k that reaches the target: median {ends[0]}, 90 % from {ends[1]} to "
-        f"{ends[2]}; in {percent_text(least['never'])} of draws none does."
-    )
-
-
-def _cost_text(summary: Mapping[str, Any]) -> str:
-    strongest, best = summary["curve"][0], summary["best"]
-    text = (
-        f"The strongest speed prior tried ({_rollouts(strongest['rollouts'])}) loses "
-        f"{error_text(strongest['success_lost'])} of the probability of success against the best "
-        f"k ({best['rollouts']})"
-    )
-    if summary["recommended"] is None:
-        return f"{text}."
-    return f"{text}, the recommended one {error_text(summary['recommended']['success_lost'])}."
-
-
-def _rate_text(summary: Mapping[str, Any]) -> str:
-    rate, limit = summary["rate"], number_text(summary["max_deceptive"])
-    at = f"Under the linear family, at {_rollouts(rate['rollouts'])} per episode"
-    window, lowest = rate["window"], number_text(rate["curve"][0]["rate"])
-    if rate["curve"][0]["deceptive_favored_given_fit"]["mean"] is None:
-        return f"{at}, no program fits under the cap."
-    if window is None:
-        return f"{at}, deception is too probable (above {limit}) even at {lowest} steps per bit."
-    highest = number_text(window["greatest"])
-    if window["next_greater"] is None:
-        every = f"at every rate tried, to {highest} steps per bit"
-        return f"{at}, deception is improbable (at most {limit}) {every}."
-    return (
-        f"{at}, deception is improbable (at most {limit}) up to a rate of {highest} steps per bit "
-        f"(tried from {lowest}); {percent_text(window['share_of_draws'])} of the rate's draws lie "
-        "there. k does not set the rate."
-    )
-
-
-def _warnings(summary: Mapping[str, Any]) -> list[str]:
-    said = []
-    chosen = summary["recommended"]
-    if chosen is not None and chosen["nothing_fits"] > _MANY:
-        said.append(
-            f"in {percent_text(chosen['nothing_fits'])} of draws no program fits under the cap of "
-            "the recommended k: P(deceptive favored) is of the other draws"
-        )
-    if summary["least_rollouts"]["never"] > _MANY:
-        said.append(
-            f"in {percent_text(summary['least_rollouts']['never'])} of draws no k reaches the "
-            "target: the window is of the mean over draws"
-        )
-    return said

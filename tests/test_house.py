@@ -44,7 +44,7 @@ STOREYS = (
     "store restored flat_table summary",
     "belief_fit dependence conditioned_fit slot_draws model_text next_prior hand_over",
     "verdict_curve",
-    "regime_summary regime_curve",
+    "regime_words regime_curves regime_summary regimes",
     "episodes updating forecasts",
     "plots program_report report checkup regime_plot",
     "console regime_text cli __main__",

@@ -22,9 +22,10 @@ from bayes_mesa.evidence.replicate import SAMPLERS
 from bayes_mesa.inference import evidence_tables
 from bayes_mesa.likelihood import log_likelihood
 from bayes_mesa.model import Regime
-from bayes_mesa.regime_curve import regime
+from bayes_mesa.regime_curves import given_fit
 from bayes_mesa.regime_plot import plot_regime
-from bayes_mesa.regime_summary import given_fit, summarize_regime
+from bayes_mesa.regime_summary import summarize_regime
+from bayes_mesa.regimes import regime
 from bayes_mesa.task_success import episodes_lost, most_rollouts, success
 from bayes_mesa.verdict import verdicts
 

@@ -18,7 +18,7 @@ from bayes_mesa.engines import ENUMERATED, LISTED, TEMPERED, Engines
 from bayes_mesa.errors import InputError
 from bayes_mesa.fitting import fit
 from bayes_mesa.model import CLASSES, Model, Regime
-from bayes_mesa.regime_summary import RegimeCurves
+from bayes_mesa.regime_curves import RegimeCurves
 from bayes_mesa.task_success import episodes_lost, most_rollouts, success
 from bayes_mesa.verdict_curve import VerdictCurve, verdict_curve
 

@@ -75,7 +75,10 @@ def fit_prior(
         raise InputError("draws must be finite, at least 0 and not all the same to fit a prior")
     best, lowest = None, math.inf
     for name, fitted in _FITTED.items():
-        prior = _allowed(name, fitted, x, low, within)
+        try:
+            prior = _allowed(name, fitted, x, low, within)
+        except ValueError:  # SciPy's word for a fit that did not come to an end
+            continue
         if prior is not None and (aic := _aic(prior, x)) < lowest:
             best, lowest = prior, aic
     if best is None:

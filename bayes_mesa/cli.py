@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -20,15 +21,24 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from bayes_mesa.model import Model
+    from bayes_mesa.next_prior import NextPrior
 
 WRONG_INPUT, OUR_FAULT, INTERRUPTED = 2, 1, 130
 POSTERIOR, SUMMARY, REPORT, PARTIAL = "posterior.nc", "summary.json", "report.html", "partial.nc"
 RUN_FILES = (POSTERIOR, SUMMARY, REPORT, PARTIAL)
 REGIME_FILES = ("regime.json", "regime.png")
 
+
+def _examples(*commands: str) -> str:
+    """The end of a help page; the mark keeps its lines apart."""
+    lines = "\n".join(f"  bayes-mesa {command}" for command in commands)
+    return f"\b\nExamples:\n{lines}"
+
+
 app = typer.Typer(
     name="bayes-mesa",
     help="How probable is it that training favours a deceptive program, and why?",
+    epilog=_examples("check speed_simplicity", "run speed_simplicity --out out"),
     no_args_is_help=True,
     add_completion=False,
     # Plain text: help that pipes well, and errors that nothing wraps.
@@ -45,6 +55,9 @@ ResultArgument = Annotated[Path, typer.Argument(metavar="POSTERIOR", help="A pos
 Out = Annotated[Path, typer.Option("--out", help="File to write.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same prior draws.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no table.")]
+Chains = Annotated[int, typer.Option(min=1, help="Chains.")]
+Draws = Annotated[int, typer.Option(min=1, help="Draws per chain.")]
 
 
 class Method(StrEnum):
@@ -53,6 +66,21 @@ class Method(StrEnum):
     AUTO = "auto"
     EXACT = "exact"
     TEMPERED = "tempered"
+
+
+class CruxOf(StrEnum):
+    """What cruxes explain."""
+
+    FAVORED = "favored"
+    MASS = "mass"
+    MARGIN = "margin"
+
+
+CRUX_OF = {
+    CruxOf.FAVORED: "deceptive_favored",
+    CruxOf.MASS: "deceptive_mass",
+    CruxOf.MARGIN: "margin",
+}
 
 
 def main() -> None:
@@ -68,8 +96,11 @@ def main() -> None:
         os._exit(INTERRUPTED)
 
 
-def _command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Register a command whose errors become plain lines on standard error and an exit status."""
+def _command(name: str, *examples: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a command whose errors become plain lines on standard error and an exit status.
+
+    ``examples`` stand at the end of its help, without the program's name.
+    """
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(function)
@@ -82,10 +113,12 @@ def _command(name: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
                 _fail(_kept(signal), INTERRUPTED)
             except (typer.Exit, typer.Abort, BrokenPipeError):
                 raise
+            except MemoryError:
+                _fail("there is not enough memory for so much: ask for less", WRONG_INPUT)
             except Exception as error:
                 _fail(_our_fault(error), OUR_FAULT)
 
-        return app.command(name)(guarded)
+        return app.command(name, epilog=_examples(*examples) if examples else None)(guarded)
 
     return register
 
@@ -111,20 +144,21 @@ def _our_fault(error: Exception) -> str:
     )
 
 
-@_command("models")
+@_command("models", "models", "models --json")
 def models(as_json: Json = False) -> None:
     """List the shipped model files."""
     from bayes_mesa.console import columns
     from bayes_mesa.model_file import load_model, shipped_models
+    from bayes_mesa.page_text import Page
 
     found = [load_model(name) for name in shipped_models()]
     if as_json:
         _print_json([{"name": m.name, "title": m.title, "source": m.source} for m in found])
     else:
-        _print(columns(("model", "title"), [(m.name, m.title) for m in found]))
+        _print(Page.of(columns(("model", "title"), [(m.name, m.title) for m in found])))
 
 
-@_command("check")
+@_command("check", "check speed_simplicity", "check my_model.toml --json")
 def check(model: ModelArgument, as_json: Json = False) -> None:
     """Validate a model; print its costs, what is proved, and the critical exchange."""
     from bayes_mesa.model_file import load_model
@@ -140,14 +174,18 @@ def check(model: ModelArgument, as_json: Json = False) -> None:
         _print(checkup_text(found))
 
 
-@_command("run")
+@_command(
+    "run",
+    "run speed_simplicity --out out",
+    "run my_model.toml --out out --evidence measured.toml --force",
+)
 def run(
     model: ModelArgument,
     out: Annotated[Path, typer.Option("--out", help="Folder for the three result files.")],
     seed: Seed = 0,
-    draws: Annotated[int, typer.Option(min=1, help="Draws per chain.")] = 1000,
+    draws: Draws = 1000,
     warmup: Annotated[int, typer.Option(min=0, help="Warm-up per chain, where NUTS runs.")] = 1000,
-    chains: Annotated[int, typer.Option(min=1, help="Chains.")] = 4,
+    chains: Chains = 4,
     evidence: Annotated[
         Path | None, typer.Option(help="TOML with [evidence.*], added to the model's own.")
     ] = None,
@@ -155,7 +193,7 @@ def run(
         bool, typer.Option("--prior-only", help="Leave all evidence out.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace earlier results.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no table.")] = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Fit a model; write posterior.nc, summary.json and report.html, and print the headline."""
@@ -173,9 +211,10 @@ def run(
         _print_json(summary)
     elif not quiet:
         from bayes_mesa.console import headline
+        from bayes_mesa.page_text import Page
 
         files = [str(out / name) for name in (POSTERIOR, SUMMARY, REPORT)]
-        _print("\n".join((headline(summary), "", *files)))
+        _print(Page.of(headline(summary), files))
 
 
 def _evidence(model: Model, path: Path | None) -> dict[str, Any] | None:
@@ -234,7 +273,11 @@ def _write_results(tree: xr.DataTree, folder: Path) -> dict[str, Any]:
     return summary
 
 
-@_command("enumerate")
+@_command(
+    "enumerate",
+    "enumerate program_space --mass 0.9",
+    "enumerate program_space --width 0.01 --json",
+)
 def enumerate_(
     model: ModelArgument,
     mass: Annotated[float, typer.Option(help="Share of the weight to list.")] = 0.999,
@@ -243,6 +286,7 @@ def enumerate_(
         typer.Option(help="Width of the deceptive mass's interval to reach, instead of --mass."),
     ] = None,
     max_programs: Annotated[int, typer.Option(help="Programs to look at, at most.")] = 10_000_000,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
     as_json: Json = False,
 ) -> None:
     """List the programs by cost, at the prior medians; bound the mass of all others."""
@@ -252,7 +296,7 @@ def enumerate_(
     from bayes_mesa.console import enumeration_text, progress_bar
     from bayes_mesa.enumeration import enumerate_programs
 
-    with progress_bar(shown=True) as report:
+    with progress_bar(shown=not quiet) as report:
 
         def progress(programs: int, _: float) -> None:
             if report is not None:
@@ -267,7 +311,11 @@ def enumerate_(
         _print(enumeration_text(found))
 
 
-@_command("programs")
+@_command(
+    "programs",
+    "programs speed_simplicity --out programs.nc",
+    "programs out/posterior.nc --out programs.nc --seed 2",
+)
 def programs(
     source: Annotated[
         str, typer.Argument(metavar="MODEL|POSTERIOR", help="A model, or a posterior.nc.")
@@ -284,9 +332,11 @@ def programs(
         int | None, typer.Option(min=1, help="Chains at the same time; changes no byte.")
     ] = None,
     seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Draw whole programs: structure, and store or derive for every fact."""
-    model, tree = _model_and_draws(source, draws, chains, seed)
+    model, tree = _model_and_draws(source, draws, chains, seed, shown=not quiet)
     from bayes_mesa.programs import programs_only, sample_programs
     from bayes_mesa.store import save_posterior
 
@@ -300,11 +350,19 @@ def programs(
         threads=threads,
     )
     save_posterior(programs_only(drawn), out)
-    _print(f"{_program_shares(drawn)}\n\n{out}")
+    found = _program_shares(drawn)
+    if as_json:
+        _print_json({**found, "file": str(out)})
+    elif not quiet:
+        from bayes_mesa.console import programs_text
+        from bayes_mesa.page_text import Page
+
+        text = programs_text(found["structures"], found["classes"], found["about"])
+        _print(Page.of(text, str(out)))
 
 
 def _model_and_draws(
-    source: str, draws: int | None, chains: int | None, seed: int
+    source: str, draws: int | None, chains: int | None, seed: int, *, shown: bool
 ) -> tuple[Model, xr.DataTree]:
     """The model and draws of theta: from a result file, or a fit that gives one per program."""
     if source.endswith(".nc"):
@@ -316,15 +374,17 @@ def _model_and_draws(
     from bayes_mesa.model_file import load_model
 
     model = load_model(source)
+    from bayes_mesa.console import progress_bar
     from bayes_mesa.fitting import fit
 
-    return model, fit(model, num_samples=draws or 1000, num_chains=chains or 4, seed=seed)
+    size = {"num_samples": draws or 1000, "num_chains": chains or 4}
+    with progress_bar(shown) as progress:
+        return model, fit(model, seed=seed, progress=progress, **size)
 
 
-def _program_shares(tree: xr.DataTree) -> str:
+def _program_shares(tree: xr.DataTree) -> dict[str, Any]:
+    """Shares of the programs by structure and by class, and how they were drawn."""
     import numpy as np
-
-    from bayes_mesa.console import programs_text
 
     codes = tree["programs"]["structure"].to_numpy()
     classes = tree["constant_data"].to_dataset()["structure_class"]
@@ -336,22 +396,22 @@ def _program_shares(tree: xr.DataTree) -> str:
     for name, of in zip(names, classes.to_numpy().tolist(), strict=True):
         by_class[of] = by_class.get(of, 0.0) + shares[name]
     about = {str(name): x for name, x in tree["programs"].attrs.items()}
-    return programs_text(shares, by_class, about)
+    return {"structures": shares, "classes": by_class, "about": about}
 
 
-@_command("episodes")
+@_command("episodes", "episodes drift", "episodes drift --from 1e3 --to 1e9 --points 7 --json")
 def episodes(
     model: ModelArgument,
     first: Annotated[float, typer.Option("--from", help="Least number of episodes.")] = 1.0,
     last: Annotated[float, typer.Option("--to", help="Largest number of episodes.")] = 1e12,
     points: Annotated[int, typer.Option(help="Points of the curve, evenly on a log scale.")] = 13,
-    draws: Annotated[int, typer.Option(min=1, help="Draws per chain.")] = 1000,
-    chains: Annotated[int, typer.Option(min=1, help="Chains.")] = 4,
+    draws: Draws = 1000,
+    chains: Chains = 4,
     seed: Seed = 0,
     evidence: Annotated[
         Path | None, typer.Option(help="TOML with [evidence.*], added to the model's own.")
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no table.")] = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """How the verdict moves with the number of training episodes."""
@@ -377,7 +437,11 @@ def episodes(
         _print(str(found["sentence"]) if quiet else episodes_text(found))
 
 
-@_command("regime")
+@_command(
+    "regime",
+    "regime rollouts",
+    "regime rollouts --rollouts 1,2,4,8 --max-deceptive 0.1 --out regime",
+)
 def regime(
     model: ModelArgument,
     rollouts: Annotated[
@@ -390,7 +454,8 @@ def regime(
     draws: Annotated[
         int | None, typer.Option(min=1, help="Draws per chain [1000; 50 where each is slow].")
     ] = None,
-    chains: Annotated[int, typer.Option(min=1, help="Chains.")] = 4,
+    chains: Chains = 4,
+    warmup: Annotated[int, typer.Option(min=0, help="Warm-up per chain, where NUTS runs.")] = 1000,
     seed: Seed = 0,
     evidence: Annotated[
         Path | None, typer.Option(help="TOML with [evidence.*], added to the model's own.")
@@ -399,7 +464,7 @@ def regime(
         Path | None, typer.Option("--out", help="Folder for regime.json and regime.png.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace earlier files.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no table.")] = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Success and deception over the rollouts per episode; the number recommended."""
@@ -409,7 +474,8 @@ def regime(
     from bayes_mesa.regimes import default_draws, regime_grid
     from bayes_mesa.regimes import regime as curves_over
 
-    grid = regime_grid(loaded, None if rollouts is None else _whole_numbers(rollouts))
+    given = None if rollouts is None else _whole_numbers(rollouts)
+    regime_grid(loaded, given)  # what cannot be is refused before anything is fitted
     tables = _evidence(loaded, evidence)
     if out is not None:
         _prepare_folder(out, force, REGIME_FILES)
@@ -420,12 +486,18 @@ def regime(
     samples = draws or default_draws(loaded)
     with progress_bar(shown=not quiet) as progress:
         post = fit(
-            loaded, tables, num_samples=samples, num_chains=chains, seed=seed, progress=progress
+            loaded,
+            tables,
+            num_warmup=warmup,
+            num_samples=samples,
+            num_chains=chains,
+            seed=seed,
+            progress=progress,
         )
         curves = curves_over(
             loaded,
             post,
-            rollouts=grid,
+            rollouts=given,
             max_deceptive=max_deceptive,
             num_draws=samples,
             progress=progress,
@@ -435,14 +507,17 @@ def regime(
     if as_json:
         _print_json(found)
     else:
+        from bayes_mesa.page_text import Page
         from bayes_mesa.regime_text import regime_text
 
-        _print("\n".join((str(found["text"][0]) if quiet else regime_text(found), *files)))
+        text = str(found["text"][0]) if quiet else regime_text(found)
+        _print(Page.of(text, files) if files else text)
 
 
 def _whole_numbers(text: str) -> list[int]:
     parts = text.split(",")
-    if not all(part.strip().isascii() and part.strip().isdigit() for part in parts):
+    # More digits than a double can tell apart are no number of rollouts.
+    if not all(re.fullmatch(r"\s*[0-9]{1,15}\s*", part, re.ASCII) for part in parts):
         raise InputError(f"--rollouts must be whole numbers parted by commas, found {text!r}")
     return [int(part) for part in parts]
 
@@ -459,13 +534,112 @@ def _write_regime(found: dict[str, Any], folder: Path) -> list[str]:
     figure.savefig(image, format="png", dpi=175, metadata={"Software": None})
     summary, plot = (folder / name for name in REGIME_FILES)
     return [
-        "",
         str(write_text(summary, _as_json(found))),
         str(write_bytes(plot, (image.getvalue(),))),
     ]
 
 
-@_command("report")
+@_command(
+    "compare",
+    "compare speed_simplicity discussion",
+    "compare before.toml after.toml --json",
+    "compare my_model.toml out/posterior.nc",
+)
+def compare(
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="A B", help="Models or posteriors; A against each other one."),
+    ],
+    draws: Annotated[
+        int | None, typer.Option(min=1, help="Draws per chain [1000; fewer where each is slow].")
+    ] = None,
+    chains: Chains = 4,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """What differs between models, and how much of the difference of the verdicts each explains."""
+    from bayes_mesa.comparing import compare as compared
+    from bayes_mesa.comparison_text import comparison_text
+    from bayes_mesa.console import progress_bar
+
+    with progress_bar(shown=not quiet) as progress:
+        found = compared(
+            *sources, num_samples=draws, num_chains=chains, seed=seed, progress=progress
+        )
+    if as_json:
+        _print_json(found.as_dict())
+    else:
+        _print(str(found) if quiet else comparison_text(found))
+
+
+@_command(
+    "cruxes",
+    "cruxes speed_simplicity",
+    "cruxes out/posterior.nc --of mass --json",
+    "cruxes rollouts --rollouts 8 --payoffs 1,-10,0",
+)
+def cruxes(
+    source: Annotated[
+        str, typer.Argument(metavar="POSTERIOR|MODEL", help="A posterior.nc, or a model.")
+    ],
+    of: Annotated[CruxOf, typer.Option(help="What is explained.")] = CruxOf.FAVORED,
+    threshold: Annotated[float, typer.Option(help="Probability that a flip crosses.")] = 0.5,
+    payoffs: Annotated[
+        str,
+        typer.Option(
+            metavar="SAFE,DECEPTIVE,STOP", help="Worth of training's two ends, and of stopping."
+        ),
+    ] = "1,-10,0",
+    rollouts: Annotated[
+        int | None, typer.Option(help="Decide about training at so many rollouts per episode.")
+    ] = None,
+    draws: Draws = 1000,
+    chains: Chains = 4,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """What the verdict hangs on, belief by belief: what to study, and what would flip it."""
+    from bayes_mesa.partial_information import Decision
+
+    parts = [_number(x) for x in payoffs.split(",")]
+    if len(parts) != 3 or None in parts:
+        raise InputError(f"--payoffs must be three numbers like 1,-10,0, found {payoffs!r}")
+    decision = Decision(*(x for x in parts if x is not None))
+    model: Model | None = None
+    if source.endswith(".nc"):
+        from bayes_mesa.store import open_posterior
+
+        tree = open_posterior(source)
+    else:
+        model, tree = _model_and_draws(source, draws, chains, seed, shown=not quiet)
+    from bayes_mesa.crux import cruxes as found_in
+    from bayes_mesa.crux_text import cruxes_text
+
+    found = found_in(
+        tree,
+        model,
+        of=CRUX_OF[of],
+        decision=decision,
+        threshold=threshold,
+        rollouts=rollouts,
+        seed=seed,
+    )
+    if as_json:
+        _print_json(found.as_dict())
+    else:
+        _print(found.sentence if quiet else cruxes_text(found))
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+@_command("report", "report out/posterior.nc --out report.html")
 def report(posterior: ResultArgument, out: Out) -> None:
     """Write the report of a posterior file again."""
     from bayes_mesa.store import open_posterior
@@ -476,7 +650,7 @@ def report(posterior: ResultArgument, out: Out) -> None:
     _print(str(write_report(tree, out)))
 
 
-@_command("export")
+@_command("export", "export out/posterior.nc --out draws.csv")
 def export(posterior: ResultArgument, out: Out) -> None:
     """Write the draws of a posterior file as one flat CSV table."""
     from bayes_mesa.flat_table import csv_chunks
@@ -485,11 +659,12 @@ def export(posterior: ResultArgument, out: Out) -> None:
     _print(str(write_bytes(out, csv_chunks(open_posterior(posterior)))))
 
 
-@_command("prior")
+@_command("prior", "prior out/posterior.nc --out next.toml")
 def prior(
     posterior: ResultArgument,
     out: Out,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier file.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Write a model file whose priors are fitted to a posterior: the next model's."""
     from bayes_mesa.store import open_posterior
@@ -500,9 +675,33 @@ def prior(
     tree = open_posterior(posterior)
     from bayes_mesa.console import next_prior_text
     from bayes_mesa.next_prior import as_prior
+    from bayes_mesa.page_text import Page
 
     written = as_prior(tree, out)
-    _print(f"{next_prior_text(written)}\n\n{out}")
+    if as_json:
+        _print_json(_prior_json(written))
+    else:
+        _print(Page.of(next_prior_text(written), str(out)))
+
+
+def _prior_json(written: NextPrior) -> dict[str, Any]:
+    """What the table says, for programs."""
+    return {
+        "file": str(written.path),
+        "priors": {
+            fit.slot: {
+                "prior": str(fit.prior),
+                "ks": fit.ks,
+                "errors": list(map(float, fit.errors)),
+            }
+            for fit in written.fits
+        },
+        "correlations": [
+            {"between": list(map(str, c.between)), "rho": c.rho} for c in written.correlations
+        ],
+        "acceptance": written.acceptance,
+        "warnings": list(written.warnings),
+    }
 
 
 def _as_json(value: Any) -> str:
@@ -514,6 +713,10 @@ def _print_json(value: Any) -> None:
 
 
 def _print(text: str) -> None:
+    from bayes_mesa.page_text import show
+
+    if show(text, sys.stdout):
+        return
     # A name that the terminal's encoding lacks must not end the command.
     encoding = sys.stdout.encoding or "utf-8"
     typer.echo(text.encode(encoding, "replace").decode(encoding))

@@ -1,4 +1,4 @@
-"""What the commands print: plain text in columns, the same in a terminal and in a pipe."""
+"""What the commands print: text in columns, which `page_text` draws better in a terminal."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from bayes_mesa.number_text import (
     percent_text,
     probability_text,
 )
+from bayes_mesa.page_text import Page, Table, one_line
 from bayes_mesa.wording import shortened
 
 if TYPE_CHECKING:
@@ -31,20 +32,12 @@ _REST = tuple(f"other_{name}" for name in CLASSES)
 Report = Callable[[str, int, int], None]
 
 
-def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     """Left-aligned columns, two spaces apart; nothing is ever wrapped or cut."""
-    table = [list(map(_one_line, row)) for row in (header, *rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = ("  ".join(t.ljust(w) for t, w in zip(row, widths, strict=True)) for row in table)
-    return "\n".join(line.rstrip() for line in lines)
+    return Table(header, rows)
 
 
-def _one_line(text: str) -> str:
-    """The text with everything a terminal might obey, or break a line at, shown as a space."""
-    return "".join(c if c.isprintable() else " " for c in text)
-
-
-def headline(summary: Mapping[str, Any]) -> str:
+def headline(summary: Mapping[str, Any]) -> Page:
     """Both estimands by exchange family and by structure, and the warnings."""
     families = [_headline_row("average", "", summary)]
     if "with_path" in summary:
@@ -53,18 +46,15 @@ def headline(summary: Mapping[str, Any]) -> str:
         _headline_row(name, probability_text(f["weight"]), f)
         for name, f in summary["by_exchange"].items()
     ]
-    parts = [
-        columns(
-            ("exchange", "weight", "deceptive favored", "90 %", "deceptive mass", "90 % of draws"),
-            families,
-        ),
+    header = ("exchange", "weight", "deceptive favored", "90 %", "deceptive mass", "90 % of draws")
+    return Page.of(
+        columns(header, families),
         _headline_structures(summary["structures"]),
-        *(f"warning: {_one_line(w)}" for w in summary["diagnostics"]["warnings"]),
-    ]
-    return "\n\n".join(parts)
+        *(f"warning: {one_line(w)}" for w in summary["diagnostics"]["warnings"]),
+    )
 
 
-def _headline_structures(structures: Mapping[str, Mapping[str, Any]]) -> str:
+def _headline_structures(structures: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Every structure; of a grammar's many programs the heaviest, and the rest of every class."""
     rest = [name for name in structures if name in _REST]
     shown = [name for name in structures if name not in _REST]
@@ -84,8 +74,8 @@ def _headline_structures(structures: Mapping[str, Mapping[str, Any]]) -> str:
         for s in (structures[name],)
     ]
     table = columns(("structure", "class", "favored", "90 %", "mass"), rows)
-    more = f"\n... and {left_out} more listed programs with less mass (summary.json)"
-    return table + more if left_out > 0 else table
+    more = f"... and {left_out} more listed programs with less mass (summary.json)"
+    return [table, more] if left_out > 0 else [table]
 
 
 def _clipped(name: str) -> str:
@@ -104,9 +94,9 @@ def _headline_row(name: str, weight: str, figures: Mapping[str, Any]) -> tuple[s
     )
 
 
-def checkup_text(found: Mapping[str, Any]) -> str:
+def checkup_text(found: Mapping[str, Any]) -> Page:
     """What `checkup` found, for people."""
-    title = f": {_one_line(found['title'])}" if found["title"] else ""
+    title = f": {one_line(found['title'])}" if found["title"] else ""
     beliefs = [
         (b["quantity"], *(number_text(b[q]) for q in ("q05", "median", "q95")), b["kind"])
         for b in found["beliefs"]
@@ -115,22 +105,23 @@ def checkup_text(found: Mapping[str, Any]) -> str:
         (_clipped(name), s["symbol"], s["class"], number_text(s["bits"]), number_text(s["steps"]))
         for name, s in found["structures"].items()
     ]
-    parts = [
+    return Page.of(
         f"{found['model']}{title}",
         columns(("quantity", "5 %", "median", "95 %", "kind"), beliefs),
-        "At the prior medians:\n"
-        + columns(("structure", "symbol", "class", "bits", "steps"), structures),
+        (
+            "At the prior medians:",
+            columns(("structure", "symbol", "class", "bits", "steps"), structures),
+        ),
         _dominance_text(found),
         *_grammar_text(found),
         _verdict_text(found),
-        *(f"warning: {_one_line(w)}" for w in found["warnings"]),
-    ]
-    return "\n\n".join(parts)
+        *(f"warning: {one_line(w)}" for w in found["warnings"]),
+    )
 
 
 def _dominance_text(found: Mapping[str, Any]) -> str:
     """What is proved; with a grammar, of the many listed programs only the first statements."""
-    said = [_one_line(s["text"]) for s in found["dominance"]] or ["No structure dominates."]
+    said = [one_line(s["text"]) for s in found["dominance"]] or ["No structure dominates."]
     if "grammar" in found and len(said) > _MOST_PROGRAMS:
         more = len(said) - _MOST_PROGRAMS
         said = [*said[:_MOST_PROGRAMS], f"... and {more} more such statements (--json)"]
@@ -142,7 +133,7 @@ def _grammar_text(found: Mapping[str, Any]) -> list[str]:
     if "grammar" not in found:
         return []
     grammar = found["grammar"]
-    names = [f"  {_one_line(name)}" for name in grammar["can_be_favored"]]
+    names = [f"  {one_line(name)}" for name in grammar["can_be_favored"]]
     said = [
         f"grammar: {grammar['rules']} rules for {grammar['symbols']} symbols; the sum over all "
         f"programs converges above pressure {number_text(grammar['critical_pressure'])}"
@@ -179,7 +170,7 @@ def _critical_text(critical: Mapping[str, Any], side: str, unit: str) -> str:
 
 def programs_text(
     shares: Mapping[str, float], classes: Mapping[str, float], about: Mapping[str, Any]
-) -> str:
+) -> Page:
     """How the programs drawn are spread over structures and classes, and how they were drawn."""
     shown = shares
     if len(shares) > 2 * _MOST_PROGRAMS:
@@ -188,28 +179,28 @@ def programs_text(
         columns((what, "share of programs"), [(_clipped(n), percent_text(x)) for n, x in rows])
         for what, rows in (("structure", shown.items()), ("class", classes.items()))
     ]
-    drawn = f"drawn by {about['method']}: {_one_line(about['reason'])}"
-    warnings = [f"warning: {_one_line(w)}" for w in json.loads(about.get("warnings", "[]"))]
-    return "\n\n".join([*tables, drawn, *warnings])
+    drawn = f"drawn by {about['method']}: {one_line(about['reason'])}"
+    warnings = [f"warning: {one_line(w)}" for w in json.loads(about.get("warnings", "[]"))]
+    return Page.of(*tables, drawn, *warnings)
 
 
-def next_prior_text(found: NextPrior) -> str:
+def next_prior_text(found: NextPrior) -> Page:
     """How well the priors of a new model file fit the posterior that they come from."""
     rows = [
         (fit.slot, str(fit.prior), f"{fit.ks:.3f}", *(f"{x:+.1%}" for x in fit.errors))
         for fit in found.fits
     ]
     header = ("quantity", "prior", "KS", "5 % off by", "50 %", "95 %")
-    parts = [columns(header, rows) if rows else "No number of the model is uncertain."]
+    parts: list[str] = [columns(header, rows) if rows else "No number of the model is uncertain."]
     if found.correlations:
         pairs = [(*map(str, c.between), f"{c.rho:+.2f}") for c in found.correlations]
         parts.append(columns(("correlated", "with", "rho"), pairs))
     if found.acceptance < 1.0:
         parts.append(f"The constraints hold in {found.acceptance:.1%} of these priors.")
-    return "\n\n".join([*parts, *(f"warning: {_one_line(w)}" for w in found.warnings)])
+    return Page.of(*parts, *(f"warning: {one_line(w)}" for w in found.warnings))
 
 
-def enumeration_text(found: Mapping[str, Any]) -> str:
+def enumeration_text(found: Mapping[str, Any]) -> Page:
     """What `enumerate_programs` found, for people."""
     families = [_listed_row("average", "", found)]
     families += [
@@ -218,24 +209,24 @@ def enumeration_text(found: Mapping[str, Any]) -> str:
     ]
     rows = [_program_row(entry) for entry in found["programs"][:_MOST_ROWS]]
     left_out = found["programs_total"] - len(rows)
-    more = f"\n... and {left_out} more with less weight (--json)" if left_out > 0 else ""
+    more = [f"... and {left_out} more with less weight (--json)"] if left_out > 0 else []
     champions = [
         (name, *_program_row(entry)[:5], number_text(entry["penalty"]))
         for name, f in found["by_exchange"].items()
         for entry in f["champions"].values()
         if entry is not None
     ]
-    parts = [
-        f"At {_one_line(found['at']['text'])}:",
+    best = ("exchange", "program", "symbol", "class", "bits", "steps", "penalty")
+    return Page.of(
+        f"At {one_line(found['at']['text'])}:",
         columns(("exchange", "weight", "mass listed", "deceptive mass", "certainly"), families),
-        columns(("program", "symbol", "class", "bits", "steps", "mass", "certainly"), rows) + more,
-        "Best of each class:\n"
-        + columns(
-            ("exchange", "program", "symbol", "class", "bits", "steps", "penalty"), champions
+        (
+            columns(("program", "symbol", "class", "bits", "steps", "mass", "certainly"), rows),
+            *more,
         ),
+        ("Best of each class:", columns(best, champions)),
         _extent_text(found),
-    ]
-    return "\n\n".join(parts)
+    )
 
 
 def _listed_row(name: str, weight: str, figures: Mapping[str, Any]) -> tuple[str, ...]:
@@ -267,7 +258,7 @@ def _extent_text(found: Mapping[str, Any]) -> str:
     return f"{text} What was asked for was not reached: this is the interval reached."
 
 
-def episodes_text(found: Mapping[str, Any]) -> str:
+def episodes_text(found: Mapping[str, Any]) -> Page:
     """The curve that `episodes_summary` holds, and what it says in a sentence or two."""
     rows = [
         (
@@ -281,13 +272,11 @@ def episodes_text(found: Mapping[str, Any]) -> str:
     ]
     favored = (f"{name} favored" for name in CLASSES)
     header = ("episodes", *favored, "deceptive mass", "margin, bits", "where it pays")
-    return "\n\n".join(
-        (
-            columns(header, rows),
-            "* the model's own. Margin: by how much the best deceptive program beats the best\n"
-            "other one (median); where it pays: the same over the draws in which it does.",
-            _one_line(found["sentence"]),
-        )
+    return Page.of(
+        columns(header, rows),
+        "* the model's own. Margin: by how much the best deceptive program beats the best\n"
+        "other one (median); where it pays: the same over the draws in which it does.",
+        one_line(found["sentence"]),
     )
 
 
@@ -301,10 +290,26 @@ def progress_bar(shown: bool) -> Iterator[Report | None]:
         yield None
         return
     from rich.console import Console
-    from rich.progress import Progress, TaskID
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskID,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.table import Column
 
     tasks: dict[str, TaskID] = {}
-    with Progress(console=Console(stderr=True), transient=True) as bars:
+    whole = Column(no_wrap=True, min_width=7)
+    shown_of_each = (
+        TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")),
+        BarColumn(bar_width=16),
+        MofNCompleteColumn(table_column=whole),
+        TimeRemainingColumn(table_column=whole),
+        TextColumn("left", table_column=Column(no_wrap=True, min_width=4)),
+    )
+    with Progress(*shown_of_each, console=Console(stderr=True), transient=True) as bars:
 
         def report(stage: str, done: int, total: int) -> None:
             if stage not in tasks:

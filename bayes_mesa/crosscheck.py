@@ -236,7 +236,7 @@ def _paid_regime(document: Document) -> Conflicts:
         return
     regime = table.build()
     needed, location = regime.cap(regime.rollouts), ("regime", "budget")
-    if not regime.budget >= needed:
+    if not regime.affords(regime.rollouts):
         episode = f"one episode of {regime.rollouts} rollouts ({shown(needed)} steps)"
         found = f"found {shown(regime.budget)} steps"
         yield Conflict(location, f"must pay for at least {episode}, {found}")

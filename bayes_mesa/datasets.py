@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_mesa.beliefs import Belief, Known
+from bayes_mesa.beliefs import Belief, Known, Prior
 from bayes_mesa.elicited import judgement_tables
 from bayes_mesa.expression import expression
 from bayes_mesa.model import CLASSES, EvidenceTable, Model
@@ -170,13 +170,23 @@ def told_apart(rows: np.ndarray) -> np.ndarray:
 
 
 def describe_beliefs(model: Model) -> list[dict[str, Any]]:
-    """Every belief as the report prints it: text, kind, note, and its 5, 50 and 95 % quantiles."""
+    """Every belief as the report prints it: text, kind, note, and its 5, 50 and 95 % quantiles.
+
+    With ``form``, the distribution's name, arguments and cut (None: not cut off, or no named
+    distribution), and ``correlations``, by quantity, draws can be reweighed.
+    """
     about = {
         f"{axis}.{c.name}": (c.kind, c.note) for c in model.components for axis in ("bits", "steps")
     }
     found = {s.name: s.belief for f in model.families for s in slots(model, f)}
     return [
-        {"quantity": name, "kind": kind, "note": note, **_describe(belief)}
+        {
+            "quantity": name,
+            "kind": kind,
+            "note": note,
+            **_describe(belief),
+            "correlations": _correlations(model, name),
+        }
         for name, belief in found.items()
         for kind, note in [_judged(belief, *about.get(name, ("opinion", "")))]
         if not (isinstance(belief, Known) and belief.value == 0.0 and name in about)
@@ -197,7 +207,21 @@ def _describe(belief: Belief) -> dict[str, Any]:
         q05 = median = q95 = belief.value
     else:
         q05, median, q95 = (float(x) for x in belief.quantile(np.array([0.05, 0.5, 0.95])))
-    return {"belief": str(belief), "q05": q05, "median": median, "q95": q95}
+    form = None
+    if isinstance(belief, Prior):
+        low = belief.low if math.isfinite(belief.low) else None
+        form = {"name": belief.name, "arguments": dict(belief.arguments), "low": low}
+    return {"belief": str(belief), "q05": q05, "median": median, "q95": q95, "form": form}
+
+
+def _correlations(model: Model, name: str) -> dict[str, float]:
+    """What the quantity is correlated with, and how strongly."""
+    found = {}
+    for correlation in model.correlations:
+        left, right = map(str, correlation.between)
+        if name in (left, right):
+            found[right if name == left else left] = correlation.rho
+    return found
 
 
 def versions() -> dict[str, str]:

@@ -58,7 +58,7 @@ def diagnose(tree: xr.DataTree, families: tuple[str, ...]) -> dict[str, Any]:
     number of draws.
     """
     found = {name: mixing(tree[f"posterior_{name}"].to_dataset()) for name in families}
-    diverging = {name: _divergences(tree, name) for name in families}
+    diverging = {name: divergences(tree, name) for name in families}
     r_hats = [m.r_hat for m in found.values() if m.r_hat is not None]
     warnings = [str(w) for w in json.loads(tree.attrs.get("warnings", "[]"))]
     # Without evidence the draws are independent: their R-hat strays, and no remedy would help.
@@ -115,7 +115,7 @@ def mixing(dataset: xr.Dataset) -> Mixing:
         return Mixing(None, "", size, "")
     from arviz_stats.base import array_stats
 
-    r_hat = array_stats.rhat(_chains_to_compare(draws), chain_axis=1, draw_axis=2)
+    r_hat = array_stats.rhat(chains_to_compare(draws), chain_axis=1, draw_axis=2)
     ess = array_stats.ess(draws, chain_axis=1, draw_axis=2, method="bulk")
     # Undefined ones count as the worst.
     worst = int(np.argmax(np.where(np.isnan(r_hat), np.inf, r_hat)))
@@ -123,7 +123,7 @@ def mixing(dataset: xr.Dataset) -> Mixing:
     return Mixing(finite(r_hat[worst]), names[worst], float(ess[least]), names[least])
 
 
-def _chains_to_compare(draws: np.ndarray) -> np.ndarray:
+def chains_to_compare(draws: np.ndarray) -> np.ndarray:
     """The chains (V, chain, draw); a single one as its two halves, which ArviZ splits again."""
     if draws.shape[1] > 1:
         return draws
@@ -131,7 +131,8 @@ def _chains_to_compare(draws: np.ndarray) -> np.ndarray:
     return draws[:, 0, : 2 * half].reshape(-1, 2, half)
 
 
-def _divergences(tree: xr.DataTree, family: str) -> int:
+def divergences(tree: xr.DataTree, family: str) -> int:
+    """Divergent transitions of NUTS under one family; 0 where it did not run."""
     group = f"sample_stats_{family}"
     if group not in tree.children or "diverging" not in tree[group].data_vars:
         return 0

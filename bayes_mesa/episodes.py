@@ -27,7 +27,7 @@ from bayes_mesa.estimand import (
     probability,
     share,
 )
-from bayes_mesa.model import CLASSES, DECEPTIVE, HONEST, MISALIGNED, Model
+from bayes_mesa.model import CLASSES, DECEPTIVE, HONEST, MISALIGNED, Model, given_model
 from bayes_mesa.number_text import number_text, probability_text
 from bayes_mesa.program_list import with_listed
 from bayes_mesa.verdict_curve import VerdictCurve, verdict_curve
@@ -42,6 +42,7 @@ LEVELS = (QUANTILES[0], 0.5, QUANTILES[1])
 _LEVEL_NAMES = ("lower", "median", "upper")
 #: Ends of the default grid, and points on it: two in every decade.
 FIRST, LAST, POINTS = 1.0, 1e12, 25
+MOST_POINTS = 10_000
 
 
 def episodes_grid(
@@ -59,8 +60,8 @@ def episodes_grid(
             f"the numbers of episodes must run from one above 0 to a larger one, "
             f"found {first:g} to {last:g}"
         )
-    if points < 2:
-        raise InputError(f"the curve needs at least 2 points, found {points}")
+    if not 2 <= points <= MOST_POINTS:
+        raise InputError(f"the curve must have 2 to {MOST_POINTS} points, found {points}")
     grid = np.geomspace(first, last, points)
     # Powers of ten as people write them: the logarithm's rounding would show in every table.
     grid = np.array([float(f"{x:.12g}") for x in grid])
@@ -114,6 +115,7 @@ def episodes_curve(
     InputError
         Numbers of episodes that are not finite and above 0, or results of another model.
     """
+    given_model(model)
     chosen = episodes_grid(model) if episodes is None else _checked(episodes)
     if post is None:
         from bayes_mesa.fitting import fit
@@ -202,17 +204,9 @@ def _margins(curve: VerdictCurve, point: int) -> list[float]:
 
 def _where_it_pays(curve: VerdictCurve, point: int) -> list[float]:
     """Quantiles of the margin over the draws where it is positive."""
-    margins = [d[point].ravel() for d in curve.draws["margin_bits"]]
-    # A family counts by how often deception wins under it: mixture_quantiles would not know.
-    weights = [
-        np.full(m.size, p / m.size) for m, p in zip(margins, curve.average.probability, strict=True)
-    ]
-    values, weight = np.concatenate(margins), np.concatenate(weights)
-    won = (values > 0.0) & (weight > 0.0)
-    if not won.any():
-        return [math.nan] * len(LEVELS)
-    found = np.quantile(values[won], LEVELS, weights=weight[won], method="inverted_cdf")
-    return [float(x) for x in found]
+    margins = [d[point] for d in curve.draws["margin_bits"]]
+    won = [np.where(m > 0.0, m, np.nan) for m in margins]
+    return mixture_quantiles(won, curve.average, LEVELS)
 
 
 def _openly_pursued(model: Model) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -16,7 +17,9 @@ class Fault:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line}: {self.field}: {self.message}"
+        # A line break in a path would make two lines of one fault, an escape would act.
+        path = self.path if self.path.isprintable() else json.dumps(self.path)[1:-1]
+        return f"{path}:{self.line}: {self.field}: {self.message}"
 
 
 class BayesMesaError(Exception):

@@ -58,6 +58,25 @@ class Average:
         variance = float(np.sum((self.probability * error) ** 2)) + from_weights
         return float(self.probability @ x), math.sqrt(variance), math.sqrt(from_weights)
 
+    def given(self, shares: Sequence[float]) -> tuple[Average, list[int]]:
+        """The weights given an event, ∝ pi_F P(event | F), of the families where it can happen.
+
+        ``shares`` are P(event | F); their own error is left out. The second value holds the places
+        of the families that are left.
+        """
+        share = np.asarray(shares, dtype=float)
+        if (share == 1.0).all():
+            return self, list(range(share.size))
+        some = [int(f) for f in np.flatnonzero(share * self.probability)]
+        if not some:
+            return Average(np.zeros(0), np.zeros((0, 0))), []
+        total = float(self.probability @ share)
+        weights = self.probability * share / total
+        # d weights_F / d pi_G = (1[F = G] share_F - weights_F share_G) / total
+        slope = (np.diag(share) - np.outer(weights, share)) / total
+        covariance = slope @ self.covariance @ slope.T
+        return Average(weights[some], covariance[np.ix_(some, some)]), some
+
 
 def finite(x: Any) -> float | None:
     """``x`` as a float, or None where JSON has no number for it."""
@@ -156,13 +175,14 @@ def share(draws: Sequence[NDArray[Any]], average: Average) -> Estimate:
     """Estimate of a quantity that differs from draw to draw.
 
     ``draws`` holds one float array (chain, draw) for each family; NaN draws (nothing fits) are
-    left out. ``lower`` and ``upper`` are the 5 % and 95 % quantiles of the families' draws, mixed
-    in the proportions pi_F.
+    left out, so that a family counts by pi_F times the share of its draws that are not. ``lower``
+    and ``upper`` are the 5 % and 95 % quantiles of the families' draws, mixed in that proportion.
     """
-    parts = [mean_and_mcse(d) for d in draws]
-    mean, mcse, _ = average.of([p[0] for p in parts], [p[1] for p in parts])
-    if math.isnan(mean):
+    among, some = average.given([float(np.mean(~np.isnan(d))) for d in draws])
+    if not some:
         return Estimate(math.nan, math.nan, math.nan, math.nan)
+    parts = [mean_and_mcse(draws[f]) for f in some]
+    mean, mcse, _ = among.of([p[0] for p in parts], [p[1] for p in parts])
     lower, upper = mixture_quantiles(draws, average, QUANTILES)
     return Estimate(mean, mcse, lower, upper)
 
@@ -172,16 +192,17 @@ def mixture_quantiles(
 ) -> list[float]:
     """Quantiles of the families' draws mixed in the proportions pi_F; NaN where there are none.
 
+    NaN draws are left out: a family counts by pi_F times the share of its draws that are not.
     The inverse of the weighted distribution function: always one of the draws, so that infinite
     ones do no harm.
     """
-    present = [d[~np.isnan(d)] for d in map(np.asarray, draws)]
-    size = sum(d.size for d in present)
+    whole = [np.asarray(d) for d in draws]
+    present = [d[~np.isnan(d)] for d in whole]
+    size = sum(d.size for d in whole)
     # About 1 for each draw, so that equal weights add up without rounding.
     weights = [
-        np.full(d.size, p * size / d.size)
-        for d, p in zip(present, average.probability, strict=True)
-        if d.size
+        np.full(found.size, p * size / d.size)
+        for found, d, p in zip(present, whole, average.probability, strict=True)
     ]
     if not weights or not sum(w.sum() for w in weights) > 0.0:
         return [math.nan] * len(q)

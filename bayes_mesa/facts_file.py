@@ -36,7 +36,7 @@ def read_facts(path: Path, path_shown: str, uses: Mapping[str, float]) -> Facts:
     rows = read_csv(path, path_shown, COLUMNS)
     faults = (*rows.faults, *islice(_faults(rows), MAX_FAULTS))
     if faults:
-        raise ModelFileError(file_faults(path_shown, rows.lines, faults))
+        raise ModelFileError(file_faults(path_shown, rows, faults))
     names = tuple(rows.columns["name"])
     place = {name: j for j, name in enumerate(names)}
     return Facts(

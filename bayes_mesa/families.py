@@ -31,6 +31,8 @@ AVERAGE = "average"
 #: Name of all rows together, where there are several tables of evidence.
 ALL_ROWS = "evidence"
 _COSTS = ("bits", "steps")
+#: Draws from which leaving rows out by importance weights can be tried: their tail needs five.
+_FEWEST_DRAWS = 100
 _PLACES = ("chain", "draw")
 
 
@@ -306,6 +308,9 @@ def _together(rows: xr.Dataset) -> xr.Dataset:
 
 def _leave_one_out(tree: xr.DataTree | None) -> dict[str, float]:
     if tree is None:
+        return dict.fromkeys(("elpd_loo", "elpd_loo_se", "p_loo", "unsound_rows"), math.nan)
+    posterior = tree["posterior"]
+    if posterior.sizes["chain"] * posterior.sizes["draw"] < _FEWEST_DRAWS:
         return dict.fromkeys(("elpd_loo", "elpd_loo_se", "p_loo", "unsound_rows"), math.nan)
     from arviz_stats import loo
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,23 @@ from bayes_mesa.marginal_likelihood import LogMarginalLikelihood
 from bayes_mesa.model import Family
 
 Arrays = dict[str, np.ndarray]
+
+
+#: Draws in all that a fit takes on: more do not fit into any memory.
+MOST_DRAWS = 10**8
+
+
+def checked_seed(seed: Any) -> int:
+    """A seed as a whole number.
+
+    Raises
+    ------
+    InputError
+        If it is none, or below 0.
+    """
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+        raise InputError(f"seed must be a whole number >= 0, found {seed!r}")
+    return int(seed)
 
 
 @dataclass(frozen=True)
@@ -27,6 +45,11 @@ class Settings:
             value = getattr(self, name)
             if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
                 raise InputError(f"{name} must be a whole number >= {least}, found {value!r}")
+        if self.num_chains * (self.num_warmup + self.num_samples) > MOST_DRAWS:
+            raise InputError(
+                f"num_chains × (num_warmup + num_samples) must be at most {MOST_DRAWS:,}, found "
+                f"{self.num_chains} × ({self.num_warmup} + {self.num_samples}): take fewer draws"
+            )
 
     @property
     def shape(self) -> tuple[int, int]:

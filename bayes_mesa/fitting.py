@@ -68,7 +68,8 @@ def fit(
         From `load_model`.
     evidence
         None: the model's own. ``{}``: none, so that the draws are independent draws of the prior.
-        Else a mapping of names to `EvidenceTable` or to ``{"kind": ..., column: values, ...}``.
+        Else a mapping of names to `EvidenceTable` or to ``{"kind": ..., column: values, ...}``, or
+        the tables that `load_evidence` gave.
         Judgements of kind ``elicitation`` are priors: the model's own always count.
     num_warmup, num_samples, num_chains
         Per chain; warm-up is only spent where NUTS runs.

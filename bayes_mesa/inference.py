@@ -17,7 +17,14 @@ from bayes_mesa.elicited import KIND, with_elicited
 from bayes_mesa.errors import InputError
 from bayes_mesa.evidence import KINDS
 from bayes_mesa.evidence.hypothesis import Hypothesis
-from bayes_mesa.model import Constraint, EvidenceTable, Family, Model, Quantity
+from bayes_mesa.model import (
+    Constraint,
+    EvidenceTable,
+    Family,
+    Model,
+    Quantity,
+    given_model,
+)
 from bayes_mesa.pool import Pool
 from bayes_mesa.prior_draws import copula_matrix, correlated_names, slack
 from bayes_mesa.site_distribution import prior_of, site_distribution
@@ -82,11 +89,12 @@ def believed(model: Model, evidence: Any) -> Model:
 
     Its own stay in force whatever ``evidence`` is, ``{}`` too: judgements are priors, not data.
     """
-    from bayes_mesa.evidence.reading import as_evidence
+    from bayes_mesa.evidence.reading import as_evidence, by_name
 
+    given_model(model)
     if evidence is None:
         return with_elicited(model)
-    judged = {name: given for name, given in evidence.items() if _kind(given) == KIND}
+    judged = {name: given for name, given in by_name(evidence).items() if _kind(given) == KIND}
     return with_elicited(model, as_evidence(judged, model))
 
 

@@ -31,41 +31,49 @@ def log_mass(model: Model, family: Family, theta: Mapping[str, Any]) -> Any:
     Returns
     -------
     JAX array (S,)
-        log w_s − log Z, natural log; −inf for what is not eligible. With a grammar, Z is the sum
-        over all its programs, and what the listed programs leave of each class comes last: −inf
-        where that is less than 1e-10 of the class.
+        log w_s − log Z, natural log; −inf for what is not eligible, or does not fit. With a
+        grammar, Z is the sum over all its programs, and what the listed programs leave of each
+        class comes last: −inf where that is less than 1e-10 of the class.
 
     Raises
     ------
     RefusedError
         If the sums have no closed form, or too many terms to be differentiated.
     """
-    from jax.scipy.special import logsumexp
-
     if model.grammar is not None:
         return _log_mass_of_programs(model, family, theta)
     log_weight = _log_weights(model, family, theta)
-    return log_weight - logsumexp(log_weight)
+    return log_weight - _log_sum(log_weight, fallback=0.0)
 
 
 def log_class_mass(model: Model, family: Family, theta: Mapping[str, Any]) -> Any:
     """Normalised log mass of every class in the order of `model.CLASSES`, (3,); else as above."""
     import jax.numpy as jnp
-    from jax.scipy.special import logsumexp
 
     if model.grammar is not None:
         classes = log_class_weights(model, family, theta)
-        return classes - logsumexp(classes)
+        return classes - _log_sum(classes, fallback=0.0)
     members = np.array(model.classes)[None, :] == np.array(CLASSES)[:, None]
-    return logsumexp(jnp.where(members, log_mass(model, family, theta), -jnp.inf), axis=1)
+    masses = log_mass(model, family, theta)
+    return _log_sum(jnp.where(members, masses, -jnp.inf), fallback=-jnp.inf)
+
+
+def _log_sum(x: Any, *, fallback: float) -> Any:
+    """Log of the sum over the last axis of e^x; ``fallback``, of no slope, where all is −inf."""
+    import jax.numpy as jnp
+    from jax.scipy.special import logsumexp
+
+    # Kept away from the sum itself: its slope there is NaN, also where nothing asks for it.
+    some = (x > -jnp.inf).any(axis=-1)
+    found = logsumexp(jnp.where(some[..., None], x, 0.0), axis=-1)
+    return jnp.where(some, found, fallback)
 
 
 def _log_mass_of_programs(model: Model, family: Family, theta: Mapping[str, Any]) -> Any:
     import jax.numpy as jnp
-    from jax.scipy.special import logsumexp
 
     classes = log_class_weights(model, family, theta)
-    total = logsumexp(classes)
+    total = _log_sum(classes, fallback=0.0)
     if not model.structures:
         return classes - total
     listed = _log_weights(model, family, theta) - total

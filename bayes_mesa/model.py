@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from bayes_mesa.beliefs import Belief, Known
+from bayes_mesa.errors import InputError
 from bayes_mesa.grammar import Code, Grammar
 
 HONEST, DECEPTIVE, MISALIGNED = "honest", "deceptive", "misaligned"
@@ -182,6 +183,10 @@ class Regime:
         """Steps that a program may take in an episode of k rollouts, k·s: a number or an array."""
         return rollouts * self.steps_per_rollout
 
+    def affords(self, rollouts: int) -> bool:
+        """Whether the budget pays for one whole episode of k rollouts, rounding apart."""
+        return bool(self.cap(rollouts) * (1.0 - 1e-15) <= self.budget)
+
     def episodes(self, rollouts: Any) -> Any:
         """Episodes of so many rollouts that the budget pays for: E = T/(k·s)."""
         return self.budget / self.cap(rollouts)
@@ -223,6 +228,19 @@ class EvidenceTable:
     def numbers(self) -> dict[str, np.ndarray]:
         """The numeric columns: what a compiled likelihood takes as its argument."""
         return {n: x for n, x in self.columns.items() if x.dtype.kind in "fi"}
+
+
+def given_model(model: object) -> Model:
+    """The model, if it is one.
+
+    Raises
+    ------
+    InputError
+        If it is something else, a name or a path above all.
+    """
+    if not isinstance(model, Model):
+        raise InputError(f"model must be a Model, found {model!r}: load it with load_model")
+    return model
 
 
 @dataclass(frozen=True)

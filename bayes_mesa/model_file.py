@@ -130,7 +130,11 @@ def _beside(document: Document, folder: Path, location: Location, name: str) -> 
     if (why := why_outside(folder, name)) is not None:
         document.refuse(location, f"{why}, found {shown(name)}")
         return None
-    if not (folder / name).is_file():
+    try:
+        found = (folder / name).is_file()
+    except OSError:  # a name longer than any file's
+        found = False
+    if not found:
         document.refuse(location, f"must be the name of a file, found no such file: {shown(name)}")
         return None
     return folder / name

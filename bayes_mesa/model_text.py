@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 Place = tuple[str | int, ...]
 
+#: First lines of a text whose beliefs were fitted: its own comments are older than they are.
+FITTED = """\
+# The beliefs below were fitted to draws of a posterior. Comments and notes that call them opinions,
+# or tell their ranges, are of the file that the posterior came from.
+
+"""
 #: Smallest weight written: a family that evidence all but excludes must keep one above 0.
 _LEAST_WEIGHT = 1e-300
 
@@ -98,6 +104,12 @@ def _extended(note: Any, text: str) -> Any:
     if raw.startswith('"'):
         return tomlkit.value('"""\n' + raw[1:-1] + more)
     return f"{note} {text}"
+
+
+def put_name(document: TOMLDocument, name: str, title: str) -> None:
+    """Give the model another name and title."""
+    table: Any = document["model"]
+    table["name"], table["title"] = name, title
 
 
 def put_weights(document: TOMLDocument, weights: Mapping[str, float]) -> None:

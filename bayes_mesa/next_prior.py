@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,13 +25,12 @@ from bayes_mesa.dependence import (
 )
 from bayes_mesa.errors import InputError
 from bayes_mesa.model import Correlation, Model
-from bayes_mesa.model_file import load_model
+from bayes_mesa.reloaded import dumped, loaded, put_facts_file, put_placeholders
 from bayes_mesa.slot_draws import (
     draws_of,
     model_lines,
     model_table,
     slot_draws,
-    uncertain_slots,
 )
 from bayes_mesa.slots import Slot, slots
 from bayes_mesa.store import write_text
@@ -50,9 +46,10 @@ _KS_OF_CHANCE = 1.63
 BAD_LOSS = 0.1
 #: A share of the fitted priors that is worth a warning, when no more of it meets the constraints.
 BAD_ACCEPTANCE = 0.1
+#: What the name and the title of the next model end in, and how long a name may be.
+_NEXT, _FITTED, _LONGEST_NAME = "_next", ", fitted to what came before", 100
 #: Fewer draws say too little of a distribution.
 LEAST_DRAWS = 50
-_PLACEHOLDER = Prior("LogNormal", (("loc", 0.0), ("scale", 1.0)))
 
 
 @dataclass(frozen=True)
@@ -104,8 +101,8 @@ def as_prior(post: xr.DataTree, path: str | os.PathLike[str] | None = None) -> N
     post
         From `fit` or `open_posterior`, of a model that came from a file.
     path
-        File to write, replacing what is there; facts that were in a file go beside it, into
-        ``STEM_facts.csv``. None: nothing is written.
+        File to write, replacing what is there; its model is called MODEL_next. Facts that were in
+        a file go beside it, into ``STEM_facts.csv``. None: nothing is written.
 
     Returns
     -------
@@ -123,9 +120,9 @@ def as_prior(post: xr.DataTree, path: str | os.PathLike[str] | None = None) -> N
     document = model_text.parsed(model_lines(post))
     families = json.loads(post.attrs["families"])
     model_text.without_evidence(document, families)
-    files = _facts_file(post, document, f"{stem}_facts.csv")
-    _put_placeholders(post, document)
-    model = _loaded(document, files)
+    files = put_facts_file(post, document, f"{stem}_facts.csv")
+    put_placeholders(post, document)
+    model = loaded(document, files)
     found = {s.name: s for f in model.families for s in slots(model, f) if s.uncertain}
     draws = _draws(post, model, found)
     fitted = _fitted(model, found, draws, int(post.attrs["seed"]))
@@ -134,8 +131,9 @@ def as_prior(post: xr.DataTree, path: str | os.PathLike[str] | None = None) -> N
     )
     _write(document, model, post, fits, fitted.correlations)
     model_text.put_weights(document, {n: f["probability"] for n, f in families.items()})
-    _loaded(document, files)  # what is handed over has been read back
-    text = _dumped(document)
+    model_text.put_name(document, _next_name(model.name), _next_title(model))
+    loaded(document, files)  # what is handed over has been read back
+    text = f"{model_text.FITTED}{dumped(document).removeprefix(model_text.FITTED)}"
     lost = _lost(post, model, found, fitted)
     result = NextPrior(text, target, files, fits, fitted.correlations, fitted.acceptance, lost, ())
     result = replace(result, warnings=_warnings(post, result, _left_out(post)))
@@ -156,48 +154,6 @@ def _refuse_what_cannot_be_fitted(post: xr.DataTree) -> None:
     count = posterior.sizes["chain"] * posterior.sizes["draw"]
     if count < LEAST_DRAWS:
         raise InputError(f"a prior is fitted to at least {LEAST_DRAWS} draws, found {count}")
-
-
-def _facts_file(post: xr.DataTree, document: Any, name: str) -> dict[str, str]:
-    """Facts that were in a file, as a file of the given name: the tree knows all of them."""
-    if "file" not in document.get("facts", {}):
-        return {}
-    document["facts"]["file"] = name
-    posterior = post["posterior"].to_dataset()
-    names = [str(x) for x in posterior["fact"].to_numpy()] if "fact" in posterior.coords else []
-    needs = json.loads(post.attrs["fact_needs"])
-    lines = io.StringIO()
-    rows = csv.writer(lines, lineterminator="\n")
-    rows.writerow(["name", "bits", "steps", "needs"])
-    for j, fact in enumerate(names):
-        # Known numbers: all draws are the same.
-        known = (float(posterior[f"fact_{axis}"][0, 0, j]) for axis in ("bits", "steps"))
-        rows.writerow([fact, *map(repr, known), " ".join(names[k] for k in needs[j])])
-    return {name: lines.getvalue()}
-
-
-def _put_placeholders(post: xr.DataTree, document: Any) -> None:
-    """Give a belief to costs that only elicitation gave one; the fits replace it."""
-    for name in uncertain_slots(post):
-        axis, _, component = name.partition(".")
-        if axis in ("bits", "steps") and axis not in document["components"][component]:
-            model_text.put_prior(document, ("components", component, axis), _PLACEHOLDER, "")
-
-
-def _loaded(document: Any, files: Mapping[str, str]) -> Model:
-    """The model that a text stands for, read by the loader itself."""
-    with tempfile.TemporaryDirectory() as folder:
-        for name, content in files.items():
-            (Path(folder) / name).write_text(content, encoding="utf-8")
-        path = Path(folder) / "next.toml"
-        path.write_text(_dumped(document), encoding="utf-8", newline="\n")
-        return load_model(path)
-
-
-def _dumped(document: Any) -> str:
-    import tomlkit
-
-    return tomlkit.dumps(document)
 
 
 def _draws(post: xr.DataTree, model: Model, found: Mapping[str, Slot]) -> dict[str, np.ndarray]:
@@ -263,10 +219,21 @@ def _write(
     model_text.add_note(document, ("model",), f"Priors and family weights are those of {origin}.")
 
 
+def _next_name(name: str) -> str:
+    return name if name.endswith(_NEXT) else f"{name[: _LONGEST_NAME - len(_NEXT)]}{_NEXT}"
+
+
+def _next_title(model: Model) -> str:
+    title = model.title or model.name
+    return title if title.endswith(_FITTED) else f"{title}{_FITTED}"
+
+
 def _origin(post: xr.DataTree) -> str:
     attrs = post.attrs
     draws = int(attrs["num_samples"]) * int(attrs["num_chains"])
     evidence = ", ".join(t["name"] for t in json.loads(attrs["evidence"])) or "none"
+    for update in json.loads(attrs.get("updates", "[]")):
+        evidence += f", then a likelihood ratio of {update['likelihood_ratio']:g} ({update['of']})"
     sha = str(attrs["model_sha256"])[:12]
     return (
         f"{draws} draws of the posterior of {attrs['model']} (sha256 {sha}, evidence: {evidence})"

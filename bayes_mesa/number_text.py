@@ -62,3 +62,12 @@ def interval_text(figure: Figure, point: str = "exactly") -> str:
     if lower == upper == figure["mean"]:
         return point if lower is not None else NONE
     return f"{probability_text(lower)} to {probability_text(upper)}"
+
+
+def signed_text(mean: float, error: float | None = None) -> str:
+    """A change of a probability, always with its sign, ± its standard error."""
+    if math.isnan(mean):
+        return NONE
+    decimals = min(max(3, -math.floor(math.log10(error))), 9) if error else 3
+    text = f"{mean:+.{decimals}f}".replace("-", "−") if mean else "0"
+    return f"{text} ± {error:.1g}" if error else text

@@ -121,6 +121,14 @@ class RegimeCurves:
         inside = np.flatnonzero(self.reached & self.improbable)
         return int(inside[0]) if inside.size else None
 
+    def between(self) -> list[int]:
+        """The k halfway between neighbours where the window or the reach ends, or success peaks."""
+        inside = self.reached & self.improbable
+        places = {int(k) for x in (self.reached, inside) for k in np.flatnonzero(x[1:] != x[:-1])}
+        places |= {self.best - 1, self.best} & set(range(len(self.rollouts) - 1))
+        pairs = [(self.rollouts[k], self.rollouts[k + 1]) for k in sorted(places)]
+        return [(low + high) // 2 for low, high in pairs if high - low > 1]
+
     def least_rollouts(self) -> list[Draws]:
         """For each draw the least k tried whose success reaches the target, inf: none does."""
         reached = self._arrays["success"] >= float(self.data.attrs["target_success"]) * (1 - 1e-12)
@@ -148,20 +156,12 @@ def given_fit(
     favored, fits
         Zeros and ones (chain, draw) for each family.
     average
-        The families' weights pi_F. Given that something fits they are ∝ pi_F P(fits | F); the
-        error of P(fits | F) in them is left out.
+        The families' weights pi_F; given that something fits they are ∝ pi_F P(fits | F).
     known
         Whether nothing is uncertain.
     """
-    share_of = np.array([x.mean() for x in fits])
-    some = [int(f) for f in np.flatnonzero(share_of * average.probability)]
+    among, some = average.given([float(x.mean()) for x in fits])
     if not some:
         return Estimate(np.nan, np.nan, np.nan, np.nan)
-    total = float(average.probability @ share_of)
-    weights = average.probability * share_of / total
-    # d weights_F / d pi_G = (1[F = G] share_F - weights_F share_G) / total
-    slope = (np.diag(share_of) - np.outer(weights, share_of)) / total
-    covariance = slope @ average.covariance @ slope.T
     draws = [np.where(fits[f], favored[f], np.nan) for f in some]
-    among = Average(weights[some], covariance[np.ix_(some, some)])
     return probability(draws, among, known=known)

@@ -7,28 +7,34 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_mesa.plots import COLOURS, DECEPTIVE_COLOUR, HONEST_COLOUR
+from bayes_mesa.plot_style import COLOURS, DECEPTIVE_COLOUR, HONEST_COLOUR, LINES
+from bayes_mesa.regime_summary import summarize_regime
 
 if TYPE_CHECKING:
+    import xarray as xr
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _WINDOW = "#009E73"
-_LINES = ("--", ":", "-.")
+#: Inches below which legends go under the axes instead of beside them.
+_NARROW = 7.0
 
 
 def plot_regime(
-    summary: Mapping[str, Any], *, figsize: tuple[float, float] = (8.0, 8.4)
+    curves: xr.Dataset | Mapping[str, Any], *, figsize: tuple[float, float] = (8.0, 8.4)
 ) -> tuple[Figure, tuple[Axes, Axes]]:
-    """Success and deception over k, from what `summarize_regime` returned.
+    """Success and deception over k, from what `regime` or `summarize_regime` returned.
 
     Above, the mean P(success | k), the band that holds 90 % of the draws, and the target. Below,
     P(deceptive favored | k) among the draws in which a program fits, with its 90 % interval from
     Monte Carlo error, averaged and by exchange family; and the share of draws where none fits.
     """
     # Not pyplot: no global state, no display, and safe in threads.
+    import xarray as xr
     from matplotlib.figure import Figure
 
+    # A dataset is a mapping too.
+    summary = summarize_regime(curves) if isinstance(curves, xr.Dataset) else curves
     figure = Figure(figsize=figsize, layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True)
     k = np.array([p["rollouts"] for p in summary["curve"]], dtype=float)
@@ -42,9 +48,24 @@ def plot_regime(
     _draw_success(upper, k, summary)
     _draw_deception(lower, k, summary)
     _episodes_axis(upper, summary)
-    for axes in (upper, lower):
-        axes.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.01, 0.5))
+    _legends(figure, (upper, lower))
     return figure, (upper, lower)
+
+
+def _legends(figure: Figure, both: tuple[Axes, Axes]) -> None:
+    style: dict[str, Any] = {"frameon": False, "fontsize": "small"}
+    if figure.get_figwidth() >= _NARROW:
+        for axes in both:
+            axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), **style)
+        return
+    entries = {
+        label: handle
+        for axes in both
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        list(entries.values()), list(entries), loc="outside lower center", ncols=2, **style
+    )
 
 
 def _draw_success(axes: Axes, k: np.ndarray, summary: Mapping[str, Any]) -> None:
@@ -66,7 +87,7 @@ def _draw_deception(axes: Axes, k: np.ndarray, summary: Mapping[str, Any]) -> No
         others = [c for c in COLOURS if c not in (HONEST_COLOUR, DECEPTIVE_COLOUR, _WINDOW)]
         for place, (name, curves) in enumerate(families.items()):
             values = _numbers(curves["deceptive_favored_given_fit"])
-            style = _LINES[place % len(_LINES)]
+            style = LINES[place % len(LINES)]
             axes.plot(k, values, color=others[place % len(others)], lw=1.2, ls=style, label=name)
     nothing = [p["nothing_fits"] for p in summary["curve"]]
     if max(nothing) > 0.0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,7 @@ def summarize_regime(curves: xr.Dataset) -> dict[str, Any]:
         "rollouts": int(attrs["rollouts"]),
         "target_success": float(attrs["target_success"]),
         "max_deceptive": float(attrs["max_deceptive"]),
+        "given_rollouts": bool(attrs["given_rollouts"]),
         "units": {
             "rollouts": "rollouts per episode",
             "budget": "sequential steps",
@@ -66,7 +68,8 @@ def summarize_regime(curves: xr.Dataset) -> dict[str, Any]:
         **_picked(found, points),
         "rate": _rate(found) if "rate" in curves.dims else None,
     }
-    return summary | {"text": sentences(summary), "warnings": warnings(summary)}
+    said = [*warnings(summary), *json.loads(attrs["fit_warnings"])]
+    return summary | {"text": sentences(summary), "warnings": said}
 
 
 def _point(found: RegimeCurves, at: int) -> dict[str, Any]:

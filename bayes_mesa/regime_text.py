@@ -13,14 +13,15 @@ from bayes_mesa.number_text import (
     percent_text,
     probability_text,
 )
+from bayes_mesa.page_text import Page
 
 #: Rows of the table; the file that --out writes has every k.
 _MOST_ROWS = 20
 
 
-def regime_text(found: Mapping[str, Any]) -> str:
+def regime_text(found: Mapping[str, Any]) -> Page:
     """What `summarize_regime` returned, for people."""
-    parts = [
+    return Page.of(
         "\n".join(found["text"]),
         _table(found),
         _families(found),
@@ -29,20 +30,19 @@ def regime_text(found: Mapping[str, Any]) -> str:
         f"k = {found['rollouts']}. {found['num_chains']} x {found['num_draws']} draws "
         f"({found['engine']}).",
         *(f"warning: {w}" for w in found["warnings"]),
-    ]
-    return "\n\n".join(parts)
+    )
 
 
-def _table(found: Mapping[str, Any]) -> str:
+def _table(found: Mapping[str, Any]) -> list[str]:
     header = (
         *("k, rollouts", "cap, steps", "E, episodes", "P(success)", "90 % of draws"),
         *("P(deceptive favored)", "90 %", "deceptive mass", "nothing fits", ""),
     )
     rows = [_row(found, point) for point in _chosen(found)]
     left_out = len(found["curve"]) - len(rows)
-    more = f"\n... and {left_out} more numbers of rollouts (--json)" if left_out else ""
+    more = [f"... and {left_out} more numbers of rollouts (--json)"] if left_out else []
     note = "P(deceptive favored) and masses are of the draws in which a program fits under the cap."
-    return f"{columns(header, rows)}{more}\n{note}"
+    return [columns(header, rows), *more, note]
 
 
 def _row(found: Mapping[str, Any], point: Mapping[str, Any]) -> tuple[str, ...]:
@@ -79,7 +79,7 @@ def _chosen(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [p for j, p in enumerate(curve) if j in evenly or p["rollouts"] in wanted]
 
 
-def _families(found: Mapping[str, Any]) -> str:
+def _families(found: Mapping[str, Any]) -> list[str]:
     """Both estimands by family, at the recommended k or else the model's own."""
     curve, chosen = found["curve"], found["recommended"]
     wanted = chosen["rollouts"] if chosen else found["rollouts"]
@@ -94,4 +94,4 @@ def _families(found: Mapping[str, Any]) -> str:
         for name, of in found["by_exchange"].items()
     ]
     header = ("exchange", "weight", "P(deceptive favored)", "deceptive mass")
-    return f"At {curve[at]['rollouts']} rollouts per episode:\n{columns(header, rows)}"
+    return [f"At {curve[at]['rollouts']} rollouts per episode:", columns(header, rows)]

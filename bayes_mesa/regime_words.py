@@ -32,8 +32,9 @@ def _recommendation(summary: Mapping[str, Any]) -> str:
         )
     none = "No number of rollouts is recommended:"
     if why["fails"] == "success":
+        missed = "is reached at no k tried" if summary["given_rollouts"] else "cannot be reached"
         return (
-            f"{none} the target {target} cannot be reached; success is most probable, "
+            f"{none} the target {target} {missed}; success is most probable, "
             f"{error_text(why['value'])}, at {_rollouts(why['rollouts'])} per episode."
         )
     if why["fails"] == "fit":
@@ -69,8 +70,8 @@ def _least_text(summary: Mapping[str, Any]) -> str:
     least = summary["least_rollouts"]
     ends = [f"{least[n]:.0f}" if least[n] else "none" for n in ("median", "lower", "upper")]
     return (
-        f"By draw, the least k that reaches the target: median {ends[0]}, 90 % from {ends[1]} to "
-        f"{ends[2]}; in {percent_text(least['never'])} of draws none does."
+        f"By draw, the least k tried that reaches the target: median {ends[0]}, 90 % from "
+        f"{ends[1]} to {ends[2]}; in {percent_text(least['never'])} of draws none does."
     )
 
 
@@ -114,9 +115,26 @@ def warnings(summary: Mapping[str, Any]) -> list[str]:
             f"in {percent_text(chosen['nothing_fits'])} of draws no program fits under the cap of "
             "the recommended k: P(deceptive favored) is of the other draws"
         )
+    if chosen is not None:
+        above = _families_above(summary, chosen["rollouts"])
+        said += [f"at the recommended k deception is more probable than allowed {a}" for a in above]
     if summary["least_rollouts"]["never"] > _MANY:
         said.append(
             f"in {percent_text(summary['least_rollouts']['never'])} of draws no k reaches the "
             "target: the window is of the mean over draws"
         )
     return said
+
+
+def _families_above(summary: Mapping[str, Any], rollouts: int) -> list[str]:
+    """Families under which deception is more probable than the limit, though not on average."""
+    at = [point["rollouts"] for point in summary["curve"]].index(rollouts)
+    means = {
+        name: family["deceptive_favored_given_fit"][at]["mean"]
+        for name, family in summary["by_exchange"].items()
+    }
+    return [
+        f"under the {name} family by itself ({number_text(mean)})"
+        for name, mean in means.items()
+        if mean is not None and mean > summary["max_deceptive"]
+    ]

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bayes_mesa.diagnosis import diagnose
 from bayes_mesa.engines import ENUMERATED, LISTED, TEMPERED, Engines
 from bayes_mesa.errors import InputError
 from bayes_mesa.fitting import fit
-from bayes_mesa.model import CLASSES, Model, Regime
+from bayes_mesa.model import CLASSES, Model, Regime, given_model
 from bayes_mesa.regime_curves import RegimeCurves
 from bayes_mesa.task_success import episodes_lost, most_rollouts, success
 from bayes_mesa.verdict_curve import VerdictCurve, verdict_curve
@@ -73,7 +74,8 @@ def regime(
     rollouts
         The k to try, whole numbers from 1 to the largest that leaves the budget one episode. By
         default about 60 of them on a logarithmic scale, the model's own and all powers of 2
-        included; where every verdict is slow, these alone.
+        included, and more where the window ends and success is largest, until neighbours are 1
+        apart; where every verdict is slow, the powers of 2 and the model's own alone.
     max_deceptive
         Largest P(deceptive favored) that the window of k allows, in [0, 1].
     num_draws
@@ -111,17 +113,35 @@ def regime(
         num_draws = _DEAR_DRAWS
     if post.attrs["all_known"] and not _dear(model):
         num_draws = 1  # one serves for all: they are the same
-    points = [stated.selection(k, model.selection) for k in grid]
-    verdicts = verdict_curve(
-        model, post, points, num_draws=num_draws, stage="rollouts", progress=progress
-    )
-    data = _dataset(stated, grid, verdicts, _succeeding(stated, post, verdicts, grid))
-    data.attrs = _attributes(model, stated, post, verdicts, max_deceptive)
-    if "linear" in verdicts.families:
+
+    def judged(k: list[int]) -> xr.Dataset:
+        points = [stated.selection(x, model.selection) for x in k]
+        verdicts = verdict_curve(
+            model, post, points, num_draws=num_draws, stage="rollouts", progress=progress
+        )
+        found = _dataset(stated, k, verdicts, _succeeding(stated, post, verdicts, k))
+        return found.assign_attrs(_attributes(model, stated, post, verdicts, max_deceptive))
+
+    data = judged(grid)
+    if rollouts is None and not _dear(model):
+        data = _refined(data, judged)
+    data.attrs["given_rollouts"] = int(rollouts is not None)
+    if "linear" in data["family"]:
         data = _with_rates(model, post, data, progress)
     for name, unit in _UNITS.items():
         if name in data:
             data[name].attrs["units"] = unit
+    return data
+
+
+def _refined(data: xr.Dataset, judged: Callable[[list[int]], xr.Dataset]) -> xr.Dataset:
+    """The same with k between those where what is said of the curves changes, until it is exact."""
+    import xarray as xr
+
+    while between := RegimeCurves(data).between():
+        more = judged(between)
+        data = xr.concat([data, more], "rollouts", data_vars="minimal", combine_attrs="override")
+        data = data.sortby("rollouts")
     return data
 
 
@@ -143,6 +163,7 @@ def regime_grid(model: Model, rollouts: Iterable[int] | None = None) -> list[int
 
 
 def _stated(model: Model) -> Regime:
+    given_model(model)
     if model.regime is None:
         raise InputError(
             f"the model {model.name} must have a [regime] table (budget, steps_per_rollout, "
@@ -168,7 +189,10 @@ def _grid(stated: Regime, dear: bool) -> list[int]:
 
 
 def _given(rollouts: Iterable[int], stated: Regime) -> list[int]:
-    given, most = list(rollouts), most_rollouts(stated)
+    most = most_rollouts(stated)
+    if not isinstance(rollouts, Iterable) or isinstance(rollouts, str):
+        raise InputError(f"rollouts must be a list of whole numbers, found {rollouts!r}")
+    given = list(rollouts)
     if not given:
         raise InputError("rollouts must hold at least one number, found none")
     for k in given:
@@ -246,6 +270,7 @@ def _attributes(
         "target_success": stated.target_success,
         "max_deceptive": float(max_deceptive),
         "all_known": int(verdicts.known),
+        "fit_warnings": json.dumps(diagnose(post, verdicts.families)["warnings"]),
         "family_probability": json.dumps(verdicts.average.probability.tolist()),
         "probability_covariance": json.dumps(verdicts.average.covariance.tolist()),
     }

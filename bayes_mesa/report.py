@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
-from functools import partial
-from importlib.resources import files
-from io import StringIO
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_mesa.convergence import convergence
+from bayes_mesa.crux import crux_table
+from bayes_mesa.explorer import explorer_section
 from bayes_mesa.forecasts import FORECASTS, READ
 from bayes_mesa.number_text import (
     error_text,
@@ -22,36 +23,33 @@ from bayes_mesa.number_text import (
     percent_text,
     probability_text,
 )
+from bayes_mesa.phase_map import quantities
 from bayes_mesa.program_report import programs_in
+from bayes_mesa.report_figures import regime_figure, report_figures
+from bayes_mesa.report_regime import regime_section
 from bayes_mesa.store import write_text
 from bayes_mesa.summary import summarize
 
 if TYPE_CHECKING:
     import xarray as xr
 
-#: Drawn in this colour, so that the page can put its own ink in its place, light or dark.
-INK = "#010203"
-
-_ENGINES = {
-    "exact": "Masses are exact sums over all programs",
-    "listed": "Masses are exact sums over all programs",
-    "enumerated": "Masses are those of programs listed in order of rule bits, all others bounded",
-    "tempered": "Masses come from Markov chains over programs, {inner_draws} draws of programs at "
-    "the costs of every draw",
-}
-
 #: A parameter whose median moved by fewer prior sds, and whose width changed by a smaller share, is
 #: called where it was: draws of 4000 alone can do that.
 _STAYED = 0.1
 
-_MASS_ERRORS = {
-    "mass_bound": "Room that programs not listed leave for the deceptive mass of a single draw",
-    "mass_error": "Monte Carlo error of the deceptive mass at the costs of a single draw",
+#: Kinds of belief, and what the page says of each.
+_KINDS = {
+    "opinion": "Opinion: somebody’s judgement, which nobody has measured.",
+    "cited": "Cited: taken from the source that is named, and as good as that.",
+    "measured": "Measured: from data about systems that exist.",
 }
 
 
 def write_report(tree: xr.DataTree, path: str | os.PathLike[str]) -> Path:
-    """Write a result tree's report as one HTML file: no scripts, nothing fetched from elsewhere.
+    """Write a result tree's report as one HTML file, which fetches nothing from elsewhere.
+
+    Its one script, which answers when a slider is moved, is allowed by its hash; without it the
+    page is complete.
 
     Parameters
     ----------
@@ -75,10 +73,48 @@ def write_report(tree: xr.DataTree, path: str | os.PathLike[str]) -> Path:
 
 def render(tree: xr.DataTree) -> str:
     """The report's HTML. The same tree gives the same text: it holds no date and no path."""
-    from jinja2 import Environment, StrictUndefined
+    summary = summarize(tree)
+    regime = regime_section(tree)
+    converged = convergence(tree)
+    cruxes = _cruxes(tree)
+    possible = quantities(tree)
+    crux = next((c["name"] for c in cruxes if c["name"] in possible), None)
+    figures = report_figures(tree, summary, converged.families, crux)
+    if regime is not None and regime.summary is not None:
+        figures["regime"] = regime_figure(regime.summary)
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            summary=summary,
+            attributes=tree.attrs,
+            evidence=json.loads(tree.attrs.get("evidence", "[]")),
+            beliefs=by_kind(json.loads(tree.attrs["beliefs"])),
+            verdict=verdict(summary),
+            spread=spread(summary),
+            explorer=explorer_section(tree, crux),
+            cruxes=cruxes,
+            convergence=converged,
+            programs=programs_in(tree, summary),
+            updates=json.loads(tree.attrs.get("updates", "[]")),
+            forecasts=[(f, READ[f.read]) for f in FORECASTS],
+            has_evidence="log_likelihood" in tree.children,
+            moved=moved(summary["parameters"]),
+            regime=regime,
+            figures=figures,
+        )
+    )
+
+
+def _environment() -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("bayes_mesa"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {
         "probability": probability_text,
@@ -87,24 +123,10 @@ def render(tree: xr.DataTree) -> str:
         "percent": percent_text,
         "error": error_text,
         "interval": interval_text,
+        "variance": _variance,
         "breakable": _breakable,
     }
-    source = files("bayes_mesa").joinpath("templates", "report.html.j2").read_text("utf-8")
-    summary = summarize(tree)
-    return environment.from_string(source).render(
-        summary=summary,
-        attributes=tree.attrs,
-        beliefs=json.loads(tree.attrs["beliefs"]),
-        verdict=verdict(summary),
-        spread=spread(summary),
-        computed=computed(tree),
-        programs=programs_in(tree, summary),
-        updates=json.loads(tree.attrs.get("updates", "[]")),
-        forecasts=[(f, READ[f.read]) for f in FORECASTS],
-        has_evidence="log_likelihood" in tree.children,
-        moved=moved(summary["parameters"]),
-        plots=_plots(tree, summary),
-    )
+    return environment
 
 
 def verdict(summary: dict[str, Any]) -> str:
@@ -141,95 +163,50 @@ def moved(parameters: dict[str, dict[str, Any]]) -> list[tuple[str, dict[str, An
     return sorted(found.items(), key=lambda item: -away(item[1]))
 
 
-def computed(tree: xr.DataTree) -> str:
-    """Which engine found the masses, why, and how far they can be off; empty if not recorded."""
-    engines = json.loads(tree.attrs.get("engines", "{}"))
-    said = []
-    if engines:
-        how = _ENGINES.get(engines["masses"], "Masses were found by the engine {masses}")
-        said.append(
-            f"{how.format_map({'inner_draws': 'several', **engines})}: {engines['reason']}."
-        )
-    if (error := _worst(tree, "log_weight_error")) is not None:
-        how = "Estimated" if engines.get("masses") == "tempered" else "Bounded"
-        said.append(f"{how} error of the log weights in the worst draw: {number_text(error)} nats.")
-    for name, what in _MASS_ERRORS.items():
-        if (error := _worst(tree, name)) is not None:
-            said.append(f"{what}: {number_text(error)} at worst, {_in_the_middle(tree, name)}.")
-    return " ".join(said)
+def by_kind(beliefs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The beliefs by what they rest on: opinions, what is cited, what was measured, any other."""
+    others = dict.fromkeys(str(b["kind"]) for b in beliefs if b["kind"] not in _KINDS)
+    groups = [
+        {"kind": kind, "said": said, "rows": [b for b in beliefs if str(b["kind"]) == kind]}
+        for kind, said in {**_KINDS, **{kind: kind for kind in others}}.items()
+    ]
+    return [group for group in groups if group["rows"]]
 
 
-def _finite(tree: xr.DataTree, name: str) -> np.ndarray:
-    """All draws of a variable that are numbers, over the families' own groups."""
-    groups = [tree[f"posterior_{f}"].to_dataset() for f in json.loads(tree.attrs["families"])]
-    found = [np.asarray(g[name], dtype=float).ravel() for g in groups if name in g]
-    draws = np.concatenate(found) if found else np.empty(0)
-    return draws[~np.isnan(draws)]
+def _cruxes(tree: xr.DataTree) -> list[dict[str, Any]]:
+    """What the verdict hangs on; none for results of an earlier release, which say too little."""
+    told = all("form" in belief for belief in json.loads(tree.attrs["beliefs"]))
+    return crux_table(tree) if told else []
 
 
-def _worst(tree: xr.DataTree, name: str) -> float | None:
-    draws = _finite(tree, name)
-    return float(draws.max()) if draws.size else None
+def _variance(share: Mapping[str, float | None]) -> Any:
+    """A share of the variance in per cent, and its interval, which its error may take below 0."""
+    from markupsafe import Markup
+
+    mean, lower, upper = (share[n] for n in ("mean", "lower", "upper"))
+    if mean is None:
+        return "–"
+    # The column is narrow on a phone.
+    said = f"{_rounded(mean)}\N{NO-BREAK SPACE}%"
+    if lower is None or upper is None:
+        return said
+    ends = f"{_rounded(lower)}–{_rounded(upper)}".replace("–−", " to −")
+    ends = ends.replace("–", " to ") if ends.startswith("−") else ends
+    return Markup("{}<br><small>{}</small>").format(said, ends)
 
 
-def _in_the_middle(tree: xr.DataTree, name: str) -> str:
-    middle = float(np.median(_finite(tree, name)))
-    # Inner draws that are all of one class show no error, whatever they missed.
-    return f"{number_text(middle)} in the middle" if middle > 0.0 else "none seen in most draws"
+def _rounded(share: float) -> str:
+    return f"{abs(round(100 * share)) if share > -0.005 else round(100 * share)}".replace("-", "−")
 
 
-def _breakable(program: str) -> Any:
-    """An expression that a line may break after each opening bracket; escaped."""
+def _breakable(name: str) -> Any:
+    """A name or expression that a line may break after each opening bracket, dot and underscore."""
     from markupsafe import Markup, escape
 
-    return Markup(str(escape(program)).replace("(", "(<wbr>"))
+    return Markup(re.sub(r"([(\[._])", r"\1<wbr>", str(escape(name))))
 
 
 def _with_interval(figure: dict[str, Any]) -> str:
     mean = probability_text(figure["mean"])
     ends = interval_text(figure)
     return f"{mean}, exactly" if ends == "exactly" else f"{mean} (90 % interval {ends})"
-
-
-def _plots(tree: xr.DataTree, summary: dict[str, Any]) -> list[dict[str, Any]]:
-    from bayes_mesa.plots import plot_costs, plot_margin, plot_probability
-
-    drawings = {
-        "Probability that a deceptive program is favored and share of the program weight that "
-        "deceptive programs hold, by exchange family; the numbers are in the tables.": partial(
-            plot_probability, summary=summary
-        ),
-        "Histograms, one for each exchange family, of the margin in bits by which the best "
-        "deceptive program beats, or is beaten by, the best other one.": plot_margin,
-        "Scatter plot of every structure's description length and running time over the draws, "
-        "on logarithmic axes.": plot_costs,
-    }
-    return [
-        {"alt": alt, "svg": _svg(draw, tree, alt, f"plot{k}")}
-        for k, (alt, draw) in enumerate(drawings.items())
-    ]
-
-
-def _svg(draw: Any, tree: xr.DataTree, alt: str, salt: str) -> Any:
-    """An inline SVG in the page's own ink; `salt` keeps the ids of several apart."""
-    import matplotlib
-    from markupsafe import Markup, escape
-
-    style: dict[Any, Any] = dict.fromkeys(
-        ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK
-    )
-    fixed: dict[Any, Any] = {
-        "svg.hashsalt": salt,
-        "svg.fonttype": "none",
-        "font.size": 11,
-        "savefig.dpi": 150,
-    }
-    with matplotlib.rc_context(style | fixed):
-        figure, _ = draw(tree)
-        buffer = StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    text = buffer.getvalue()
-    # Matplotlib has escaped every label, so that markup can be told from text by its brackets.
-    body = re.sub(r"^.*?<svg|<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    body = re.sub(r'<g id="[^"<>]*"', "<g", body).replace(INK, "currentColor")
-    return Markup(f'<svg role="img" aria-label="{escape(alt)}"{body}')

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bayes_mesa.beliefs import Known
+from bayes_mesa.errors import ResultFileError
 from bayes_mesa.model import (
     HONEST,
     Component,
@@ -34,6 +35,10 @@ def restored_model(tree: xr.DataTree) -> Model:
     The costs of every draw are in the tree, so components, beliefs and evidence are left out (a
     belief that somebody looked at would be NaN). Name, text and SHA-256 are the original's.
     """
+    if missing := [n for n in ("constant_data", "posterior") if n not in tree.children]:
+        raise ResultFileError(
+            f"the results must hold the groups of a whole fit, but lack {', '.join(missing)}"
+        )
     base = str(tree.attrs["base_objective"])
     constant = tree["constant_data"].to_dataset()
     posterior = tree["posterior"].to_dataset()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,13 +18,15 @@ from bayes_mesa.errors import InputError
 from bayes_mesa.evidence import KINDS
 from bayes_mesa.evidence.reading import why_no_kind
 from bayes_mesa.evidence.replicate import SAMPLERS
+from bayes_mesa.family_fit import checked_seed
 from bayes_mesa.inference import evidence_tables, observe
-from bayes_mesa.model import EvidenceTable, Family, Model
+from bayes_mesa.model import EvidenceTable, Family, Model, given_model
 from bayes_mesa.prior_draws import draw_prior
 from bayes_mesa.program_list import with_listed
 from bayes_mesa.slots import Slot, slots
+from bayes_mesa.tables import MAX_COUNT
 from bayes_mesa.verdict import refuse_what_has_no_exact_route
-from bayes_mesa.wording import listed, suggestion
+from bayes_mesa.wording import listed, shown, suggestion
 
 if TYPE_CHECKING:
     from bayes_mesa.evidence.kind import EvidenceKind
@@ -32,6 +35,8 @@ Values = Mapping[str, float | np.ndarray]
 
 #: What a design of kind ``selection`` gives in place of counts.
 TOTAL = "total"
+#: Standard deviation of a logarithm beyond which judgements leave the range of doubles.
+_WIDEST_SD = 50.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,11 +104,11 @@ def simulate_evidence(
     RefusedError
         ``selection`` for a model whose sum over all programs is not known.
     """
-    model = with_listed(model)
+    model = with_listed(given_model(model))
     tables = _planned(model, design)
-    values_stream, rows_stream = np.random.SeedSequence(seed).spawn(2)
+    values_stream, rows_stream = np.random.SeedSequence(checked_seed(seed)).spawn(2)
     rng = np.random.Generator(np.random.PCG64(values_stream))
-    given = dict(at or {})
+    given = _as_values(at)
     chosen = _chosen(model, family, given, rng)
     values = _values(model, chosen, given, rng)
     added = {n: x for n, x in given.items() if n not in values}
@@ -143,16 +148,19 @@ def simulate_judgements(
     seed
         Of the draws.
     """
-    names = [f"expert_{k + 1}" for k in range(experts)] if isinstance(experts, int) else experts
+    names = _expert_names(experts)
     for quantity, value in truth.items():
-        if quantity.partition(".")[0] not in ("bits", "steps") or not quantity.partition(".")[2]:
+        axis, _, component = str(quantity).partition(".")
+        if axis not in ("bits", "steps") or not component:
             raise InputError(f"truth must name costs, bits.NAME or steps.NAME, found {quantity!r}")
-        if not 0.0 < value < np.inf:
+        if not _is_number(value) or not 0.0 < value < np.inf:
             raise InputError(f"truth.{quantity} must be a number greater than 0, found {value!r}")
-    if not 0.0 < log_sd < np.inf:
-        raise InputError(f"log_sd must be a number greater than 0, found {log_sd!r}")
+    if not _is_number(log_sd) or not 0.0 < log_sd <= _WIDEST_SD:
+        raise InputError(
+            f"log_sd must be a number greater than 0 and at most {_WIDEST_SD:g}, found {log_sd!r}"
+        )
     pairs = [(expert, quantity) for quantity in truth for expert in names]
-    rng = np.random.Generator(np.random.PCG64(seed))
+    rng = np.random.Generator(np.random.PCG64(checked_seed(seed)))
     centre = np.log([truth[quantity] for _, quantity in pairs])
     median = np.exp(centre + log_sd * rng.standard_normal(len(pairs)))
     away = np.exp(Z95 * log_sd)
@@ -167,10 +175,28 @@ def simulate_judgements(
     }
 
 
+def _expert_names(experts: Any) -> list[str]:
+    if isinstance(experts, int | np.integer) and not isinstance(experts, bool) and experts > 0:
+        return [f"expert_{k + 1}" for k in range(experts)]
+    if isinstance(experts, Sequence) and not isinstance(experts, str) and experts:
+        return [str(name) for name in experts]
+    raise InputError(f"experts must be their number, at least 1, or names, found {experts!r}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def _planned(model: Model, design: Mapping[str, Mapping[str, Any]]) -> tuple[EvidenceTable, ...]:
     """The design as checked tables, with a place for the outcome."""
     totals: dict[str, Any] = {}
     filled: dict[str, Any] = {}
+    if not isinstance(design, Mapping):
+        raise InputError(f"design must be a mapping of names to tables, found {shown(design)}")
+    if isinstance(design.get("kind"), str):
+        raise InputError(
+            'design must map names to tables, found one table: write {"a_name": {"kind": ...}}'
+        )
     for name, given in design.items():
         if not isinstance(given, Mapping):
             raise InputError(f"design.{name}: must be a mapping of columns with a kind")
@@ -198,9 +224,9 @@ def _planned(model: Model, design: Mapping[str, Mapping[str, Any]]) -> tuple[Evi
 def _total(name: str, columns: dict[str, Any]) -> int:
     total = columns.pop(TOTAL, None)
     whole = isinstance(total, int | np.integer) and not isinstance(total, bool)
-    if total is None or not whole or total < 0:
+    if total is None or not whole or not 0 <= total <= MAX_COUNT:
         raise InputError(
-            f"design.{name}.{TOTAL}: must be a whole number >= 0 of trained networks, "
+            f"design.{name}.{TOTAL}: must be a whole number, 0 to 2^53, of trained networks, "
             f"found {'none' if total is None else repr(total)}"
         )
     return int(total)
@@ -275,7 +301,7 @@ def _values(
 
 def _checked(slot: Slot, value: Any) -> np.ndarray:
     """A given value of a slot; an array where every copy has its own."""
-    values = np.asarray(value, dtype=float)
+    values = _numbers(slot.name, value)
     if values.shape not in ((), () if slot.size is None else (slot.size,)):
         wanted = "one number" if slot.size is None else f"one number, or {slot.size}"
         raise InputError(f"at.{slot.name} must be {wanted}, found shape {values.shape}")
@@ -285,6 +311,21 @@ def _checked(slot: Slot, value: Any) -> np.ndarray:
             f"at.{slot.name} must be a finite number from {low:g} to {high:g}, found {value!r}"
         )
     return values
+
+
+def _as_values(at: Any) -> dict[str, Any]:
+    if at is None:
+        return {}
+    if not isinstance(at, Mapping) or not all(isinstance(name, str) for name in at):
+        raise InputError(f"at must be a mapping of names to values, found {at!r}")
+    return dict(at)
+
+
+def _numbers(name: str, value: Any) -> np.ndarray:
+    try:
+        return np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        raise InputError(f"at.{name} must be a number, found {value!r}") from None
 
 
 def _outcomes(
@@ -306,7 +347,10 @@ def _outcomes(
 
         def sites_with(fixed: Mapping[str, Any]) -> Mapping[str, Any]:
             stated = seed(lambda: observe(model, family, known, tables, None, True), key)
-            return trace(substitute(stated, fixed)).get_trace()
+            try:
+                return trace(substitute(stated, fixed)).get_trace()
+            except ValueError as error:  # NumPyro's word for a parameter that cannot be
+                raise InputError(f"at must leave the evidence possible, but {error}") from None
 
         sites = sites_with({})
         own = _added(sites, tables)
@@ -341,7 +385,7 @@ def _allowed(
         )
     prior = own[name]["fn"]
     wanted = tuple(prior.batch_shape + prior.event_shape)
-    found = np.asarray(value, dtype=float)
+    found = _numbers(name, value)
     if found.shape not in ((), wanted):
         raise InputError(f"at.{name} must have shape {wanted}, found {found.shape}")
     if not np.all(np.asarray(prior.support(found))):

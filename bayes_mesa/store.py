@@ -103,7 +103,7 @@ def write_bytes(path: str | os.PathLike[str], chunks: Iterable[bytes]) -> Path:
     ResultFileError
         If the operating system refuses; names the path, the bytes written so far and the reason.
     """
-    target = Path(os.path.realpath(path))
+    target = _target(path)
     if target.exists() and not target.is_file():
         raise ResultFileError(f"{path}: cannot be written: it is not a regular file")
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
@@ -124,6 +124,18 @@ def write_bytes(path: str | os.PathLike[str], chunks: Iterable[bytes]) -> Path:
             raise ResultFileError(_refusal(path, written, error)) from error
         raise
     return Path(path)
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    try:
+        return Path(os.path.realpath(os.fspath(path)))
+    except (TypeError, ValueError, OSError) as error:
+        raise ResultFileError(f"{_shown(path)}: is not a usable path: {error}") from error
+
+
+def _shown(path: object) -> str:
+    text = str(path)
+    return text if text.isprintable() else repr(text)
 
 
 def _refusal(path: str | os.PathLike[str], written: int, error: OSError) -> str:
@@ -154,8 +166,9 @@ def _unsealed(path: Path) -> bytes:
         if not stat.S_ISREG(path.stat().st_mode):
             raise ResultFileError(f"{path}: is not a regular file")
         content = path.read_bytes()
-    except OSError as error:
-        raise ResultFileError(f"{path}: cannot be opened: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or error
+        raise ResultFileError(f"{_shown(path)}: cannot be opened: {reason}") from error
     if not content.startswith(MAGIC):
         raise ResultFileError(f"{path}: is not a netCDF-4 file")
     data, seal = content[:-SEAL_BYTES], content[-SEAL_BYTES:]

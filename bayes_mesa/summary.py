@@ -83,14 +83,19 @@ class Results:
     @cached_property
     def weights(self) -> Mapping[str, Mapping[str, float | None]]:
         """Prior weight, probability and errors, by family."""
+        if "families" not in self.tree.attrs:
+            raise ResultFileError("the tree must be a result of fit, but names no families")
         return json.loads(self.tree.attrs["families"])
 
     @cached_property
     def families(self) -> tuple[str, ...]:
         """Families in the order of the model file."""
-        missing = [f for f in self.weights if f"posterior_{f}" not in self.tree.children]
+        wanted = ["posterior", "constant_data", *(f"posterior_{f}" for f in self.weights)]
+        missing = [name for name in wanted if name not in self.tree.children]
         if missing:
-            raise ResultFileError(f"the results hold no draws under: {', '.join(missing)}")
+            raise ResultFileError(
+                f"the results must hold the groups of a whole fit, but lack {', '.join(missing)}"
+            )
         return tuple(self.weights)
 
     @cached_property

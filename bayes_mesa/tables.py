@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,10 @@ class Column:
         if value < self.low or (self.above and value == self.low):
             bound = "greater than" if self.above else "at least"
             raise _WrongValue(f"must be {bound} {shown(self.low)}, found {found}")
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:  # a whole number of Python's has no largest
+            raise _WrongValue(f"must be a finite number, found {found}") from None
 
     @property
     def _noun(self) -> str:
@@ -112,6 +116,7 @@ class Rows:
     columns: Mapping[str, list[Any]]
     faults: tuple[RowFault, ...]
     lines: tuple[int, ...] = ()
+    header_line: int = 1
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
@@ -127,16 +132,19 @@ class Rows:
 def header_faults(given: Sequence[str], columns: Sequence[Column]) -> list[RowFault]:
     """Unknown, missing and repeated column names."""
     known = [column.name for column in columns]
-    faults = []
-    for name in dict.fromkeys(given):
+    faults: list[RowFault] = []
+    for name, times in Counter(given).items():
+        if len(faults) >= MAX_FAULTS:
+            break
         if name not in known:
             near = suggestion(name, known)
             found = f"must be one of the columns {listed(known)}, found an unknown column{near}"
             faults.append(RowFault(None, name, found))
-        elif given.count(name) > 1:
+        elif times > 1:
             faults.append(RowFault(None, name, _TWICE))
+    there = set(given)
     for column in columns:
-        if column.required and column.name not in given:
+        if column.required and column.name not in there:
             faults.append(RowFault(None, column.name, "must be a column, found none"))
     return faults
 
@@ -181,17 +189,19 @@ def read_csv(path: Path, path_shown: str, columns: Sequence[Column]) -> Rows:
         found = "must have a header and at least one row, found none"
         raise ModelFileError([Fault(path_shown, 1, "header", found)])
     header, rows = records[0][1], [fields for _, fields in records[1:]]
-    faults = []
+    faults: list[RowFault] = []
+    missing = [_MISSING] * len(header)
     for k, fields in enumerate(rows):
         if len(fields) != len(header):
-            found = f"must have {len(header)} fields, found {len(fields)}"
-            faults.append(RowFault(k, "row", found))
-            rows[k] = [_MISSING] * len(header)
+            if len(faults) < MAX_FAULTS:
+                found = f"must have {len(header)} fields, found {len(fields)}"
+                faults.append(RowFault(k, "row", found))
+            rows[k] = missing
     given = {name: [row[k] for row in rows] for k, name in enumerate(header)}
     repeated = [f for f in header_faults(header, columns) if f.message == _TWICE]
     read = read_rows(given, columns, text=True)
     lines = tuple(line for line, _ in records[1:])
-    return Rows(read.columns, (*faults, *repeated, *read.faults), lines)
+    return Rows(read.columns, (*faults, *repeated, *read.faults), lines, records[0][0])
 
 
 def _records(text: str, path_shown: str) -> Iterator[tuple[int, list[Any]]]:
@@ -209,10 +219,15 @@ def _records(text: str, path_shown: str) -> Iterator[tuple[int, list[Any]]]:
         raise ModelFileError([Fault(path_shown, line, "row", found)]) from None
 
 
-def file_faults(path_shown: str, lines: Sequence[int], faults: Iterable[RowFault]) -> list[Fault]:
-    """Row faults as faults of a file; of very many, the first."""
+def file_faults(path_shown: str, rows: Rows, faults: Iterable[RowFault]) -> list[Fault]:
+    """Faults of rows, and of the header, as faults of their file; of very many, the first."""
     found = [
-        Fault(path_shown, 1 if f.row is None else lines[f.row], field_name((f.column,)), f.message)
+        Fault(
+            path_shown,
+            rows.header_line if f.row is None else rows.lines[f.row],
+            field_name((f.column,)),
+            f.message,
+        )
         for f in faults
     ]
     return sorted(found)[:MAX_FAULTS]

@@ -81,6 +81,6 @@ def most_rollouts(regime: Regime) -> int:
     """The largest k at which the budget still pays for one whole episode, 2^53 at most."""
     # A quotient that is rounded down by a hair must not lose the k that divides the budget.
     k = min(int(regime.budget / regime.steps_per_rollout) + 1, MOST)
-    while k > 1 and regime.cap(k) > regime.budget:
+    while k > 1 and not regime.affords(k):
         k -= 1
     return k

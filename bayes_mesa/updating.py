@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from bayes_mesa.errors import InputError
 from bayes_mesa.estimand import Average, Estimate, finite, mean_and_mcse
+from bayes_mesa.family_fit import checked_seed
 from bayes_mesa.model import CLASSES, DECEPTIVE
 from bayes_mesa.summary import Results
 
@@ -32,6 +34,7 @@ _TRUTH: Mapping[str, str] = {"favored": "deceptive_favored", "program": "decepti
 _OF_DRAWS = ("posterior", "sample_stats", "log_likelihood", "log_prior", "posterior_predictive")
 #: Groups that say something of draws that may be gone.
 _DROPPED = ("programs", "programs_stats")
+_LARGEST_RATIO = 1e100
 #: Shortest chain that is left, if any draw had to go.
 _FEWEST = 20
 
@@ -63,8 +66,9 @@ def update(
     of
         The proposition. ``"favored"``: the program of least cost is deceptive (figure A), so w is
         LR or 1. ``"program"``: the program that training ended in is deceptive (figure B), so
-        w = LR · m + 1 − m with m the deceptive mass; the masses of a draw then are those of that
-        one program, given the observation: m′ = LR · m/w. What is judged anew from the draws
+        w = LR · q + 1 − q with q the deceptive mass m, or what ``with_path`` makes of it where the
+        model has a path; the masses of a draw, and its path, then are those of that one program,
+        given the observation: m′ = LR · m/(LR · m + 1 − m). What is judged anew from the draws
         (`sample_programs`, curves) is of another run of training. Where nothing fits, the
         proposition is false.
     seed
@@ -83,12 +87,10 @@ def update(
         If the ratio is not above 0 and finite, the proposition is unknown, or fewer than 20 draws
         are left in a chain.
     """
-    if not (likelihood_ratio > 0.0 and math.isfinite(likelihood_ratio)):
-        raise InputError(
-            f"likelihood_ratio must be a finite number above 0, found {likelihood_ratio!r}"
-        )
-    if of not in _TRUTH:
+    likelihood_ratio = _checked_ratio(likelihood_ratio)
+    if not isinstance(of, str) or of not in _TRUTH:
         raise InputError(f"of must be 'favored' or 'program', found {of!r}")
+    seed = checked_seed(seed)
     import xarray as xr
 
     results = Results(post)
@@ -122,6 +124,17 @@ def update(
     return tree
 
 
+def _checked_ratio(ratio: Any) -> float:
+    number = isinstance(ratio, Real) and not isinstance(ratio, bool)
+    # Beyond, a weight times a count of draws would no longer be a number.
+    if not number or not 0.0 < float(ratio) <= _LARGEST_RATIO:
+        raise InputError(
+            f"likelihood_ratio must be a number above 0 and at most {_LARGEST_RATIO:g}, "
+            f"found {ratio!r}"
+        )
+    return float(ratio)
+
+
 @dataclass(frozen=True, eq=False)
 class _Weighed:
     """Weights of all draws: those of the average, and each family's own, (chain, draw)."""
@@ -137,11 +150,14 @@ class _Weighed:
         name = _TRUTH[proposition]
 
         def weight(truth: NDArray[Any]) -> Draws:
-            q = np.nan_to_num(np.asarray(truth, dtype=float))
-            return likelihood_ratio * q + (1.0 - q)
+            return likelihood_ratio * truth + (1.0 - truth)
 
-        together = results.tree["posterior"][name].transpose("chain", "draw").to_numpy()
-        each = results.draws(lambda d: d[name])
+        def truth_of(data: xr.Dataset) -> xr.DataArray:
+            return _truth(data, name)
+
+        average = results.tree["posterior"].to_dataset()
+        together = truth_of(average).transpose("chain", "draw").to_numpy()
+        each = results.draws(truth_of)
         return cls(
             results, likelihood_ratio, proposition, weight(together), tuple(map(weight, each))
         )
@@ -149,7 +165,7 @@ class _Weighed:
     def before(self) -> Estimate:
         """The proposition's probability before, averaged over families."""
         name = _TRUTH[self.proposition]
-        truths = [np.nan_to_num(d.astype(float)) for d in self.results.draws(lambda d: d[name])]
+        truths = self.results.draws(lambda d: _truth(d, name))
         parts = [mean_and_mcse(d) for d in truths]
         mean, mcse, _ = self.results.average.of([p[0] for p in parts], [p[1] for p in parts])
         return Estimate(mean, mcse, math.nan, math.nan)
@@ -199,6 +215,14 @@ class _Weighed:
         }
 
 
+def _truth(data: xr.Dataset, name: str) -> xr.DataArray:
+    """Probability of the proposition in every draw: of a program, also by way of the path."""
+    truth = data[name].astype(float).fillna(0.0)
+    if name == _TRUTH["program"] and "path_lock_in" in data:
+        return data["path_lock_in"] * data["path_deceptive"] + (1.0 - data["path_lock_in"]) * truth
+    return truth
+
+
 def _warnings(post: xr.DataTree) -> str:
     """Those of the fit; that families have their prior weights is true no longer."""
     found = [str(w) for w in json.loads(post.attrs.get("warnings", "[]"))]
@@ -245,9 +269,14 @@ def _taken(data: xr.Dataset, kept: NDArray[np.bool_], length: int) -> xr.Dataset
 
 
 def _given_the_program(data: xr.Dataset, ratio: float, results: Results) -> xr.Dataset:
-    """Masses of the one program observed: deceptive ones times LR/w, all others times 1/w."""
+    """Masses of the one program observed: deceptive ones times LR/w, all others times 1/w.
+
+    With a path: how probable it is that early training had decided, l′ = l (LR d + 1 − d)/w, and
+    deception if so, d′ = LR d/(LR d + 1 − d); masses are those of a program that it had not.
+    """
     mass = data["deceptive_mass"]
     weight = ratio * mass + (1.0 - mass)
+    path = _given_the_path(data, ratio) if "path_lock_in" in data else {}
     deceptive = {s for s, c in results.class_of.items() if c == DECEPTIVE}
     of_class = np.array([ratio if c == DECEPTIVE else 1.0 for c in CLASSES])
     factors = {
@@ -263,4 +292,15 @@ def _given_the_program(data: xr.Dataset, ratio: float, results: Results) -> xr.D
         new["mass_error"] = data["mass_error"] * ratio / weight**2
     if "mass_bound" in data:  # the slope LR/w² is at most the larger of LR and 1/LR
         new["mass_bound"] = (data["mass_bound"] * max(ratio, 1.0 / ratio)).clip(max=1.0)
-    return data.assign({n: x.assign_attrs(data[n].attrs) for n, x in new.items()})
+    return data.assign({n: x.assign_attrs(data[n].attrs) for n, x in (new | path).items()})
+
+
+def _given_the_path(data: xr.Dataset, ratio: float) -> dict[str, xr.DataArray]:
+    lock_in, deceptive = data["path_lock_in"], data["path_deceptive"]
+    decided = ratio * deceptive + (1.0 - deceptive)
+    q = _truth(data, _TRUTH["program"])
+    whole = ratio * q + (1.0 - q)
+    return {
+        "path_lock_in": lock_in * decided / whole,
+        "path_deceptive": ratio * deceptive / decided,
+    }

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from bayes_mesa.beliefs import Prior
+from bayes_mesa.evidence import KINDS
 from bayes_mesa.family_fit import FamilyFit
 from bayes_mesa.frontier import pursued_in_training
 from bayes_mesa.marginal_likelihood import family_probabilities
 from bayes_mesa.model import EvidenceTable, Model
+from bayes_mesa.slots import slots
 from bayes_mesa.wording import listed
 
 #: A family probability whose log marginal likelihood is less certain than this is called unsure.
@@ -37,7 +39,22 @@ def result_warnings(
         )
     for fit in fits:
         found += _family_warnings(model, fit)
-    return found + _contradictions(tables, fits)
+    return found + _idle(model, tables) + _contradictions(tables, fits)
+
+
+def _idle(model: Model, tables: Sequence[EvidenceTable]) -> list[str]:
+    """Tables that look at nothing that is in doubt, and so can only tell families apart."""
+    found = []
+    for table in tables:
+        read = [KINDS[table.kind].reads(table, model, family) for family in model.families]
+        uncertain = {s.name for f in model.families for s in slots(model, f) if s.uncertain}
+        if uncertain and not any(names is None or names & uncertain for names in read):
+            looked = listed(sorted(frozenset[str]().union(*(names or () for names in read))))
+            found.append(
+                f"evidence {table.name}: nothing that it informs ({looked}) is in doubt, so that "
+                "it moves no belief; give what it informs a prior instead of a number."
+            )
+    return found
 
 
 def _contradictions(tables: Sequence[EvidenceTable], fits: Sequence[FamilyFit]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from datetime import date, time
 from difflib import get_close_matches
 from typing import Any
 
@@ -55,7 +56,9 @@ def shown(value: Any) -> str:
         return f"a list of {len(value)}"
     if isinstance(value, dict):
         return "a table"
-    return "nothing" if value is None else "a date or time"
+    if isinstance(value, date | time):
+        return "a date or time"
+    return "nothing" if value is None else f"a value of type {type(value).__name__}"
 
 
 def closest(name: str, known: Iterable[str]) -> str:

@@ -586,3 +586,22 @@ def test_command_prints_fits_and_keeps_what_is_there(plain, tmp_path):
     assert again.exit_code == 2
     assert "next.toml must not exist yet; --force replaces it" in again.stderr
     assert run(*command, "--force").exit_code == 0
+
+
+def test_the_next_model_has_a_name_of_its_own(tmp_path):
+    post = bm.fit(bm.load_model("rollouts"), {}, num_samples=100, num_chains=2)
+    once = bm.as_prior(bm.update(post, likelihood_ratio=3), tmp_path / "next.toml")
+    model = bm.load_model(tmp_path / "next.toml")
+    assert model.name == "rollouts_next"
+    assert model.title.endswith(", fitted to what came before")
+    assert once.text.startswith("# The beliefs below were fitted to draws")
+    assert "then a likelihood ratio of 3 (favored)" in once.text
+    twice = bm.as_prior(bm.fit(model, {}, num_samples=100), tmp_path / "after.toml")
+    assert bm.load_model(tmp_path / "after.toml").name == "rollouts_next"
+    assert twice.text.count("# The beliefs below were fitted to draws") == 1
+
+
+def test_draws_in_a_hair_of_each_other_are_fitted():
+    rng = np.random.default_rng(1)
+    fitted = fit_prior(1e6 * np.exp(1e-7 * rng.standard_normal(1000)))
+    assert fitted.median == pytest.approx(1e6, rel=1e-6)

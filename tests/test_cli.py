@@ -1,8 +1,12 @@
 """The command line: exit statuses, what goes to which stream, and the files that appear."""
 
 import csv
+import io
 import json
 import os
+import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,12 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from synthetic import family_dataset, posterior_tree, shipped_like
 from typer.testing import CliRunner
 
 from bayes_mesa import cli
 from bayes_mesa.cli import POSTERIOR
-from bayes_mesa.console import checkup_text, columns, headline
+from bayes_mesa.console import checkup_text, columns, headline, progress_bar
+from bayes_mesa.page_text import Page, Table, show
 from bayes_mesa.store import open_posterior, save_posterior
 from bayes_mesa.summary import summarize
 
@@ -473,3 +479,198 @@ def test_critical_exchange_in_words(rate, said):
 def test_module_is_runnable():
     assert Path(cli.__file__).with_name("__main__.py").exists()
     assert shell("--help").returncode == 0
+
+
+# Help, JSON, quiet, and what a terminal is shown
+
+COMMANDS = typer.main.get_command(cli.app).commands
+
+
+def examples(command):
+    """The example commands in the help of a command, each as a list of arguments."""
+    text = call(command, "--help").stdout
+    lines = text.partition("Examples:")[2].splitlines()
+    return [shlex.split(line)[1:] for line in lines if line.strip()]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_examples_that_parse(command):
+    given = examples(command)
+    assert given
+    for first, *rest in given:
+        assert first == command
+        COMMANDS[command].make_context(command, rest).close()
+
+
+@pytest.fixture(scope="module")
+def newcomer(tmp_path_factory):
+    """A folder with the files that the examples name."""
+    folder = tmp_path_factory.mktemp("newcomer")
+    text = TWO.format(model="", more="")
+    (folder / "my_model.toml").write_text(text)
+    (folder / "before.toml").write_text(text)
+    (folder / "after.toml").write_text(text.replace("q95 = 1000", "q95 = 5000", 1))
+    (folder / "measured.csv").write_text(
+        "component,quantity,value,log_sd\nobjective,bits,100,0.1\n"
+    )
+    (folder / "measured.toml").write_text(MEASURED)
+    done = shell("run", "my_model.toml", "--out", "out", "--draws", 50, "--quiet", cwd=folder)
+    assert done.stderr == ""
+    return folder
+
+
+CHEAP = {"models", "check", "compare before.toml after.toml --json", "report", "export", "prior"}
+
+
+@pytest.mark.parametrize("slow", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_examples_run(newcomer, tmp_path, monkeypatch, slow):
+    folder = Path(shutil.copytree(newcomer, tmp_path / "copy"))
+    monkeypatch.chdir(folder)
+    if slow:  # the examples of `run` make it anew
+        shutil.rmtree("out")
+    ran = 0
+    for command in COMMANDS:
+        for args in examples(command):
+            if slow or {command, " ".join(args)} & CHEAP:
+                call(*args)
+                ran += 1
+    assert ran > 5
+
+
+READING = {
+    "models": [],
+    "check": ["my_model.toml"],
+    "run": ["my_model.toml", "--out", "{new}", "--draws", "20", "--chains", "1"],
+    "enumerate": ["my_model.toml"],
+    "programs": ["my_model.toml", "--out", "{new}.nc", "--draws", "20", "--chains", "2"],
+    "regime": ["rollouts", "--rollouts", "1,4", "--draws", "20", "--chains", "1"],
+    "episodes": ["drift", "--points", "3", "--draws", "20", "--chains", "1"],
+    "prior": ["out/posterior.nc", "--out", "{new}.toml"],
+    "compare": ["before.toml", "after.toml", "--draws", "20"],
+}
+
+
+@pytest.mark.parametrize("command", READING)
+def test_every_reading_command_gives_json(command, newcomer, tmp_path, monkeypatch):
+    monkeypatch.chdir(newcomer)
+    args = [a.replace("{new}", str(tmp_path / "new")) for a in READING[command]]
+    done = call(command, *args, "--json")
+
+    def refused(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    assert json.loads(done.stdout, parse_constant=refused)
+    assert done.stderr == ""
+
+
+def test_commands_that_take_their_time_can_be_quiet():
+    for name, command in COMMANDS.items():
+        names = {option for p in command.params for option in p.opts}
+        if {"--draws", "--max-programs"} & names:
+            assert {"--quiet", "--json"} <= names, name
+
+
+def test_programs_say_nothing_when_quiet(newcomer, tmp_path, monkeypatch):
+    monkeypatch.chdir(newcomer)
+    args = ("programs", "my_model.toml", "--draws", 10, "--out", tmp_path / "x.nc")
+    assert call(*args, "--quiet").output == ""
+
+
+def test_compare_in_words(newcomer, monkeypatch):
+    monkeypatch.chdir(newcomer)
+    args = ("compare", "before.toml", "after.toml", "--draws", 100)
+    done = call(*args)
+    said = "after.toml takes bits.objective to be 10 to 5e+03 instead of 10 to 1e+03 (5 % to 95 %)"
+    assert said in done.stdout
+    assert "together" in done.stdout
+    quiet = call(*args, "--quiet").stdout
+    assert said in quiet
+    assert "together" not in quiet
+    assert "at least two" in call("compare", "before.toml", status=2).stderr
+
+
+@pytest.mark.parametrize("more", [{}, {"NO_COLOR": "1"}, {"FORCE_COLOR": "1", "COLUMNS": "60"}])
+def test_what_is_piped_is_plain_and_not_wrapped(model, more):
+    done = shell("check", model, env={**os.environ, **more})
+    assert "\x1b" not in done.stdout + done.stderr
+    assert done.stdout == shell("check", model).stdout
+
+
+class Terminal(io.StringIO):
+    encoding = "utf-8"
+
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def page():
+    rows = [("honest", "0.5 ± 0.01"), ("deceptive", "0.25 ± 0.01")]
+    long = "a sentence that goes on and on " * 4
+    return Page.of(("Title:", Table(("class", "share"), rows)), "warning: odd", long, "/a/b" * 40)
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "60")
+    return Terminal()
+
+
+def test_a_terminal_is_shown_tables_that_fit(page, terminal):
+    assert show(page, terminal)
+    text = terminal.getvalue()
+    assert "\x1b[31mdeceptive" in text
+    assert "─────" in text
+    lines = [line for line in text.splitlines() if "/a/b" not in line and "\x1b" not in line]
+    assert max(map(len, lines)) <= 60
+    assert "/a/b" * 40 in text  # a path stays in one piece
+
+
+@pytest.mark.parametrize("width", [30, 45, 60, 90, 200])
+def test_figures_are_never_broken_in_the_middle(terminal, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    names = ["a_very_long_name_of_a_structure", "b"]
+    rows = [(n, *["0.123 ± 0.004", "1.5e+05", "0.1 to 0.2"], "honest") for n in names]
+    show(Page.of(Table(("name", "P(deceptive favored)", "steps", "90 %", "class"), rows)), terminal)
+    text = terminal.getvalue()
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    assert max(map(len, plain.splitlines())) <= width
+    for figure in ("1.5e+05", "0.123", "0.004", "honest"):
+        assert plain.count(figure) == 2
+    if width >= 60:
+        assert plain.count("0.123 ± 0.004") == 2
+
+
+def test_no_color_leaves_no_escape_codes(page, terminal, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert show(page, terminal)
+    assert "\x1b" not in terminal.getvalue()
+
+
+def test_a_terminal_with_few_letters_is_no_fault(page, terminal):
+    terminal.encoding = "ascii"
+    assert show(page, terminal)
+    assert terminal.getvalue().isascii()
+
+
+def test_a_pipe_is_shown_the_page_as_it_stands(page):
+    stream = io.StringIO()
+    assert not show(page, stream)
+    assert stream.getvalue() == ""
+    assert page.splitlines()[:3] == ["Title:", "class      share", "honest     0.5 ± 0.01"]
+
+
+def test_progress_tells_the_time_left_in_a_terminal_only(terminal, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with progress_bar(True) as report:
+        report("stage [1]", 1, 3)
+    assert "left" in terminal.getvalue()
+    assert "stage [1]" in terminal.getvalue()
+    with progress_bar(False) as report:
+        assert report is None
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with progress_bar(True) as report:
+        assert report is None

@@ -196,7 +196,7 @@ def test_numbers_of_episodes_that_are_none(wrong):
 def test_a_grid_that_is_none():
     with pytest.raises(InputError, match="must run from one above 0 to a larger one, found 5 to 1"):
         episodes_grid(drift(), 5.0, 1.0)
-    with pytest.raises(InputError, match="at least 2 points, found 1"):
+    with pytest.raises(InputError, match="must have 2 to 10000 points, found 1"):
         episodes_grid(drift(), points=1)
 
 

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from arviz_stats.base import array_stats
 
-from bayes_mesa.estimand import Average, mean_and_mcse, mixture_quantiles, probability, share
+from bayes_mesa.estimand import (
+    Average,
+    Estimate,
+    mean_and_mcse,
+    mixture_quantiles,
+    probability,
+    share,
+)
 
 Z95 = 1.6448536269514722
 ALONE = Average.alone()
@@ -154,3 +161,23 @@ def test_infinite_draws_do_no_harm_to_quantiles():
 def test_what_is_not_a_number_is_null():
     found = share([np.full((2, 5), np.nan)], ALONE).as_dict()
     assert found == {"mean": None, "mcse": None, "lower": None, "upper": None}
+
+
+def test_families_count_by_how_often_something_fits():
+    rng = np.random.default_rng(5)
+    first, second = rng.uniform(0.1, 0.3, (4, 500)), rng.uniform(0.5, 0.7, (4, 500))
+    first[rng.random(first.shape) < 0.5] = np.nan
+    second[rng.random(second.shape) < 0.1] = np.nan
+    average = Average(np.array([0.5, 0.5]), np.zeros((2, 2)))
+    whole = np.concatenate([first.ravel(), second.ravel()])
+    found = share([first, second], average)
+    assert found.mean == pytest.approx(np.nanmean(whole), abs=1e-12)
+    low, high = np.nanquantile(whole, (0.05, 0.95), method="inverted_cdf")
+    assert (found.lower, found.upper) == pytest.approx((low, high))
+
+
+def test_a_family_under_which_nothing_fits_is_left_out():
+    some, none = np.full((2, 10), 0.25), np.full((2, 10), np.nan)
+    average = Average(np.array([0.4, 0.6]), np.zeros((2, 2)))
+    assert share([some, none], average) == Estimate(0.25, 0.0, 0.25, 0.25)
+    assert np.isnan(share([none, none], average).mean)

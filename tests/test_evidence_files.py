@@ -1,5 +1,6 @@
 """Malformed evidence files: every fault at its file, line and column, with what was required."""
 
+import numpy as np
 import pytest
 from small_models import component, family, lognormal, model, structure
 
@@ -412,3 +413,66 @@ def test_the_same_checks_of_evidence_from_python(given, expected):
     with pytest.raises(InputError) as caught:
         as_evidence({"e": given}, WHOLE)
     assert str(caught.value).splitlines() == expected
+
+
+def test_a_header_is_faulty_at_its_own_line(lines_of):
+    found = lines_of(table("winrate"), "\n\n\ncompute_ratio,wins,gamse\n2,1,3\n")
+    assert [line[:9] for line in found] == ["e.csv:4: ", "e.csv:4: "]
+
+
+def test_very_many_ragged_rows_are_not_all_told(lines_of):
+    assert len(lines_of(table("winrate"), WINRATE + "2\n,\n" * 3000)) == 1000
+
+
+def test_a_name_longer_than_any_file_has(lines_of):
+    toml = table("winrate").replace("e.csv", "x" * 300) + "[evidence.f]\n"
+    found = "\n".join(lines_of(toml, ""))
+    assert "evidence.e.file: must be the name of a file, found no such file" in found
+    assert "evidence.f.kind: must be given, found nothing" in found
+
+
+def test_a_path_with_a_line_break_stays_on_one_line(tmp_path):
+    path = tmp_path / "ev\nil\x1b.toml"
+    path.write_text("[evidence.e]\nkind = 1\n")
+    with pytest.raises(ModelFileError) as caught:
+        load_evidence(path, WHOLE)
+    assert all("ev\\nil\\u001b.toml:" in line for line in str(caught.value).splitlines())
+
+
+@pytest.mark.parametrize("name", ["draw", "chain", "bits", "family", "deceptive_mass"])
+def test_names_that_results_have_already(lines_of, name):
+    toml = table("winrate").replace("evidence.e]", f"evidence.{name}]")
+    (line,) = lines_of(toml, WINRATE + "2,1,3\n")
+    assert "must be a name that no variable of the result has" in line
+
+
+def test_the_tables_of_a_file_are_evidence_as_they_are(tmp_path):
+    (tmp_path / "e.csv").write_text(WINRATE + "2,1,3\n")
+    (tmp_path / "e.toml").write_text(table("winrate"))
+    tables = load_evidence(tmp_path / "e.toml", WHOLE)
+    (again,) = as_evidence(tables, WHOLE)
+    assert (again.name, again.kind) == (tables[0].name, "winrate")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"kind": "winrate", "wins": [1]}, 'one table: write {"a_name"'),
+        ("e.toml", "must be a mapping of names to tables"),
+        ({"e": {"kind": "winrate", "compute_ratio": [10**400], "wins": [1], "games": [1]}},
+         "must be a finite number"),
+        ({"e": {"kind": "winrate", "compute_ratio": np.array([3], "m8[ns]"), "wins": [1],
+                "games": [1]}}, "must be numbers or text, found times"),
+        ({"e": {"kind": "winrate", "compute_ratio": np.ma.array([3.0], mask=[True]), "wins": [1],
+                "games": [1]}}, "must have a value in every row, found masked ones"),
+        ({"e": {"kind": "winrate", "compute_ratio": [object()], "wins": [1], "games": [1]}},
+         "found a value of type object"),
+        ({"e": {"kind": "winrate", "a\nb": [1], "compute_ratio": [1], "wins": [1], "games": [1]}},
+         "evidence.e.a\\nb"),
+    ],
+)  # fmt: skip
+def test_what_is_no_evidence_in_python(given, expected):
+    with pytest.raises(InputError) as caught:
+        as_evidence(given, WHOLE)
+    assert expected in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from numpyro.handlers import seed, substitute, trace
+from numpyro.infer.util import log_density
 from scipy import stats
 from scipy.special import expit
 from small_grammars import post_like
@@ -691,3 +692,23 @@ def test_several_kinds_at_once_and_the_contradictory_one_is_named():
     density = stats.lognorm(0.5).pdf(grid) * stats.binom.pmf(31, 50, expit(grid * LN2))
     mean = (density * grid).sum() / density.sum()
     assert float(posterior["planning_exponent"].mean()) == pytest.approx(mean, abs=0.1)
+
+
+@pytest.mark.parametrize("by", ["class", "structure"])
+@pytest.mark.parametrize("cap", [10.0, 1.0])  # one structure fits, or none
+def test_what_does_not_fit_leaves_slopes_finite(by, cap):
+    uncertain = Selection(lognormal(0, 0.5), cap=cap)
+    costs = {"a": (lognormal(1, 1), lognormal(1, 0.3)), "b": (3.0, lognormal(4, 0.3))}
+    found = two_sided(families=(FAMILIES["linear"],), selection=uncertain, **costs)
+    chosen = found.families[0]
+    names = ["honest", "deceptive"] if by == "class" else [s.name for s in found.structures]
+    tables = evidence_tables(found, {"s": {"kind": "selection", by: names, "count": [3, 0]}})
+    values = {s.name: s.belief.median for s in slots(found, chosen) if s.uncertain}
+    program = Program(found, chosen, tables, frozenset(values))
+
+    def log_joint(at):
+        return log_density(program, (), {}, at)[0]
+
+    at = {n: jnp.asarray(x, dtype=float) for n, x in values.items()}
+    assert np.isfinite(log_joint(at)) == (cap > 1.0)
+    assert all(np.isfinite(np.asarray(x)) for x in jax.grad(log_joint)(at).values())

@@ -20,9 +20,9 @@ NATIVE = ROOT / "_ext"
 # Imports go from a later line to an earlier one, or stay within a line: what a model is, how its
 # file and its evidence are read, what programs cost, what is inferred, drawn and shown.
 STOREYS = (
-    "errors two_piece pool beliefs number_text wording screening",
+    "errors two_piece pool beliefs number_text wording screening attribution",
     "grammar interpreter expression recursion critical_pressure program_search behaviours",
-    "model slots task_success",
+    "model slots task_success differences in_between difference_words page_text",
     "source_file toml_lines toml_source tables schema_types schema schema_grammar document",
     "crosscheck grammar_check facts_file",
     "exchange costs ponder",
@@ -32,7 +32,7 @@ STOREYS = (
     "tempered_moves tempered_target tempered_meaning tempered_starts ladder tempered_walk",
     "tempering tempered_masses",
     "program_inputs program_sums program_sums_jax inside_jax tree_draws coverage",
-    "prior_draws theta_at estimand program_table enumeration",
+    "prior_draws common_draws theta_at estimand program_table enumeration",
     "contest grammar_verdict enumerated_verdict tempered_verdict engines verdict log_mass",
     "restricted site_distribution",
     "elicited evidence model_file",
@@ -42,12 +42,19 @@ STOREYS = (
     "diagnosis program_diagnosis families simulation",
     "structure_programs grammar_programs exact_programs tempered_programs programs",
     "store restored flat_table summary",
-    "belief_fit dependence conditioned_fit slot_draws model_text next_prior hand_over",
-    "verdict_curve",
+    "belief_fit dependence conditioned_fit slot_draws model_text reloaded next_prior hand_over",
+    "scaled_belief stock reweighing reweighed_phase",
+    "verdict_curve rejudging redrawing",
+    "variance_shares partial_information flips power_scaling",
+    "crux_sample crux_sensitivity crux_result crux_search crux",
     "regime_words regime_curves regime_summary regimes",
     "episodes updating forecasts",
-    "plots program_report report checkup regime_plot",
-    "console regime_text cli __main__",
+    "paired_verdicts comparison_result comparison_source comparing",
+    "plot_style phase_map",
+    "cost_plot margin_plot probability_plot critical_plot phase_plot rank_plot",
+    "regime_plot recount convergence program_report explorer",
+    "page_figure report_figures report_regime report checkup",
+    "console notebook regime_text comparison_text crux_text cli __main__",
 )
 HEAVY = ("jax", "numpyro", "arviz", "arviz_stats", "matplotlib", "scipy.stats", "xarray", "pandas")
 TEXTS = (".py", ".pyx", ".pxd", ".toml", ".md", ".txt", ".html", ".csv", ".cfg", ".yml")

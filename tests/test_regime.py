@@ -106,13 +106,14 @@ def test_one_more_rollout_costs_the_episodes_of_the_post():
 
 @pytest.mark.parametrize(
     ("budget", "steps", "most"),
-    [(10, 3, 3), (9, 3, 3), (1.1, 0.1, 11), (0.3, 0.1, 2), (1e12, 1e6, 10**6), (5, 5, 1)],
+    [(10, 3, 3), (9, 3, 3), (1.1, 0.1, 11), (0.3, 0.1, 3), (1e12, 1e6, 10**6), (5, 5, 1)],
 )
 def test_the_most_rollouts_still_leave_one_episode(budget, steps, most):
     stated = replace(STATED, budget=float(budget), steps_per_rollout=float(steps))
     found = most_rollouts(stated)
-    assert stated.cap(found) <= stated.budget < stated.cap(found + 1)
-    assert found in (most, most + 1, most - 1)
+    assert stated.affords(found)
+    assert not stated.affords(found + 1)
+    assert found == most
     assert most_rollouts(replace(STATED, budget=1e300, steps_per_rollout=1e-3)) == 2**53
 
 
@@ -621,3 +622,50 @@ def test_the_plot_names_its_units(uncertain):
     assert figure.axes
     known, _ = plot_regime(summarize_regime(regime(planned(), rollouts=[2])))
     known.canvas.draw()
+
+
+def test_the_ends_of_the_window_are_exact():
+    model = bm.load_model("rollouts")
+    post = bm.fit(model, {}, num_samples=200, seed=1)
+    found = summarize_regime(regime(model, post))
+    around = {found[n]["rollouts"] + step for n in ("smallest", "best") for step in (-1, 0, 1)}
+    around |= {found["window"][end] + step for end in ("least", "greatest") for step in (-1, 0, 1)}
+    few = summarize_regime(regime(model, post, rollouts=sorted(around)))
+    for name in ("smallest", "best"):
+        assert few[name]["rollouts"] == found[name]["rollouts"]
+    assert few["window"]["least"] == found["window"]["least"]
+    assert few["window"]["greatest"] == found["window"]["greatest"]
+
+
+def test_a_target_missed_at_the_k_given_may_be_reached_elsewhere():
+    model = bm.load_model("rollouts")
+    found = summarize_regime(regime(model, bm.fit(model, {}, num_samples=50), rollouts=[8]))
+    assert "is reached at no k tried" in found["text"][0]
+
+
+def test_one_family_above_the_limit_is_named():
+    model = bm.load_model("rollouts")
+    found = summarize_regime(regime(model, bm.fit(model, {}, num_samples=1000, seed=0)))
+    assert any("under the levin family by itself" in w for w in found["warnings"])
+
+
+def test_a_budget_that_is_a_multiple_but_for_rounding():
+    stated = Regime(0.7, 0.1, 7, Known(1.0), Known(1.0))
+    assert stated.affords(7)
+    assert most_rollouts(stated) == 7
+
+
+@pytest.mark.parametrize("wrong", ["rollouts", None])
+def test_what_is_no_model(wrong):
+    with pytest.raises(InputError, match="model must be a Model, found .*: load it with"):
+        regime(wrong)
+    with pytest.raises(InputError, match="model must be a Model, found .*: load it with"):
+        bm.fit(wrong)
+
+
+def test_win_rates_for_an_exponent_that_is_known():
+    model = bm.load_model("rollouts")
+    wins = {"kind": "winrate", "compute_ratio": [2.0], "wins": [6], "games": [9]}
+    post = bm.fit(model, {"wins": wins}, num_samples=50, num_chains=1)
+    said = json.loads(post.attrs["warnings"])
+    assert any("nothing that it informs (planning_exponent) is in doubt" in w for w in said)

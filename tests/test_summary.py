@@ -221,7 +221,7 @@ def test_few_draws_are_no_crash():
 def test_a_tree_without_a_family_it_names():
     tree = shipped_like(num_samples=10)
     del tree["posterior_levin"]
-    with pytest.raises(ResultFileError, match="no draws under: levin"):
+    with pytest.raises(ResultFileError, match="lack posterior_levin"):
         summarize(tree)
 
 

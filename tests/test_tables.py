@@ -178,7 +178,7 @@ def _checked(path):
     rows = read_csv(path, "t.csv", NUMBERS)
     from bayes_mesa.tables import file_faults
 
-    raise ModelFileError(file_faults("t.csv", rows.lines, rows.faults))
+    raise ModelFileError(file_faults("t.csv", rows, rows.faults))
 
 
 def test_facts(tmp_path):

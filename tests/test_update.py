@@ -10,9 +10,10 @@ from small_models import component, family, lognormal, structure
 from synthetic import family_dataset, posterior_tree, shipped_like
 
 import bayes_mesa as bm
+from bayes_mesa.beliefs import Known
 from bayes_mesa.estimand import mean_and_mcse
 from bayes_mesa.forecasts import FORECASTS, READ
-from bayes_mesa.model import Model
+from bayes_mesa.model import Model, Path
 from bayes_mesa.report import render
 from bayes_mesa.updating import updated_probability
 
@@ -236,6 +237,21 @@ def test_where_nothing_fits_the_proposition_is_false():
     assert float(np.isnan(mass).mean()) == 0.25
 
 
+@pytest.mark.parametrize("ratio", [10.0, 1e-6])
+def test_a_program_that_a_path_led_to(ratio):
+    tree = bm.fit(
+        replace(two(), path_dependence=Path(Known(0.5), Known(0.9))), num_samples=1000, seed=3
+    )
+    before = bm.summarize(tree)["with_path"]["deceptive_mass"]
+    new = bm.update(tree, likelihood_ratio=ratio, of="program")
+    after = bm.summarize(new)["with_path"]["deceptive_mass"]
+    expected = updated_probability(before["mean"], ratio)
+    slope = ratio / (ratio * before["mean"] + 1.0 - before["mean"]) ** 2
+    tolerance = 5.0 * np.hypot(after["mcse"], slope * before["mcse"])
+    assert abs(after["mean"] - expected) < tolerance
+    assert last(new)["before"] == pytest.approx(before["mean"], abs=1e-12)
+
+
 def test_a_saved_result_can_be_updated_and_saved_again(fitted, tmp_path):
     path = bm.save_posterior(fitted, tmp_path / "posterior.nc")
     new = bm.update(bm.open_posterior(path), likelihood_ratio=8.0)
@@ -253,9 +269,9 @@ def test_a_model_with_every_number_known_keeps_all():
     assert (after["mcse"], new.attrs["num_samples"]) == (0.0, 2)
 
 
-@pytest.mark.parametrize("ratio", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("ratio", [0.0, -1.0, float("nan"), float("inf"), 1e300, "8", None, True])
 def test_ratios_that_are_none(fitted, ratio):
-    with pytest.raises(bm.InputError, match="likelihood_ratio must be a finite number above 0"):
+    with pytest.raises(bm.InputError, match="likelihood_ratio must be a number above 0"):
         bm.update(fitted, likelihood_ratio=ratio)
 
 

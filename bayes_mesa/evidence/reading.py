@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -17,12 +18,17 @@ from bayes_mesa.model import EvidenceTable, Model
 from bayes_mesa.tables import MAX_FAULTS, RowFault, Rows, file_faults, read_csv, read_rows
 from bayes_mesa.wording import listed, shown, suggestion
 
-#: Names that theta's own variables have among the sites of a fit.
+#: Names of what the groups of a result hold beside evidence.
 RESERVED = frozenset(
     {"pressure", "correlations", "fact_bits", "fact_steps", "heuristics_bits", "heuristics_steps"}
     | {"path_lock_in", "path_deceptive", "linear_rate", "levin_kappa"}
     | {"power_rate", "power_exponent"}
     | {"task_rollouts", "task_episodes", "planning_exponent", "learning_exponent"}
+    | {"chain", "draw", "family", "structure", "class", "component", "fact", "objective", "overlap"}
+    | {"bits", "steps", "loss", "overlap_fraction", "structure_mass", "structure_favored"}
+    | {"structure_bits", "structure_steps", "class_mass", "deceptive_mass", "deceptive_favored"}
+    | {"margin_bits", "least_steps", "log_weight_error", "mass_error", "mass_bound"}
+    | {"critical_rate", "critical_kappa", "rate_crossings", "kappa_crossings"}
 )
 #: What follows a table's name in the names of its rows, its groups and its own unknowns.
 SUFFIXES = ("row", "sd", "intercept", "concentration", "offset", "group", "expert")
@@ -60,7 +66,7 @@ def read_evidence(
     rows = read_csv(path, path_shown, kind.columns)
     faults = (*rows.faults, *islice(kind.faults(rows, model), MAX_FAULTS))
     if faults:
-        raise ModelFileError(file_faults(path_shown, rows.lines, faults))
+        raise ModelFileError(file_faults(path_shown, rows, faults))
     return _table(name, kind, rows, path_shown)
 
 
@@ -73,8 +79,32 @@ def _table(name: str, kind: EvidenceKind, rows: Rows, origin: str) -> EvidenceTa
     return EvidenceTable(name, kind.name, MappingProxyType(columns), origin)
 
 
+def by_name(evidence: Any) -> Mapping[Any, Any]:
+    """Evidence as a mapping by name; the tables of `load_evidence` have names of their own.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    if isinstance(evidence, Mapping):
+        if isinstance(evidence.get("kind"), str):
+            raise InputError(
+                "evidence must map names to tables, found one table: write "
+                '{"a_name": {"kind": ...}}'
+            )
+        return evidence
+    if isinstance(evidence, tuple | list) and all(isinstance(t, EvidenceTable) for t in evidence):
+        return {table.name: table for table in evidence}
+    raise InputError(
+        "evidence must be a mapping of names to tables, or the tables of load_evidence, found "
+        f"{shown(evidence)}"
+    )
+
+
 def as_evidence(
-    evidence: Mapping[str, EvidenceTable | Mapping[str, Any]], model: Model
+    evidence: Mapping[str, EvidenceTable | Mapping[str, Any]] | Sequence[EvidenceTable],
+    model: Model,
 ) -> tuple[EvidenceTable, ...]:
     """Evidence given in Python, under the checks that a model file's evidence passes.
 
@@ -92,8 +122,9 @@ def as_evidence(
     """
     tables: list[EvidenceTable] = []
     faults: list[str] = []
-    for name, given in evidence.items():
-        table, found = _checked(name, given, model, evidence)
+    named = by_name(evidence)
+    for name, given in named.items():
+        table, found = _checked(name, given, model, named)
         tables += [table] if table else []
         faults += [f"evidence.{name}{where}" for where in found]
     if faults:
@@ -121,19 +152,35 @@ def _checked(
     faults = []
     for column, values in given.items():
         if column != "kind":
-            try:
-                array = np.asarray(values)
-            except ValueError:
-                array = np.zeros((0, 0))
-            if array.ndim != 1:
-                faults.append(f".{column}: must be one value per row, found another shape")
-            columns[str(column)] = array.ravel().tolist()
+            where = _printable(str(column))
+            array, why = _one_value_per_row(values)
+            faults += [f".{where}: {why}"] if why else []
+            columns[where] = array.ravel().tolist()
     faults += _lengths({column: len(values) for column, values in columns.items()})
     if faults:
         return None, faults
     rows = read_rows(columns, kind.columns, text=False)
     faults = [_where(f) for f in (*rows.faults, *kind.faults(rows, model))]
     return (None, faults) if faults else (_table(name, kind, rows, ""), [])
+
+
+def _one_value_per_row(values: Any) -> tuple[np.ndarray, str]:
+    """The values as an array, and what is wrong with them as a whole."""
+    try:
+        array = np.asarray(values)
+    except Exception:  # rows of several lengths, or whatever a foreign object's conversion raises
+        return np.zeros(0), "must be one value per row, found another shape"
+    if array.ndim != 1:
+        return array, "must be one value per row, found another shape"
+    if array.dtype.kind in "mM":
+        return array, "must be numbers or text, found times"
+    if np.ma.is_masked(values):
+        return array, "must have a value in every row, found masked ones"
+    return array, ""
+
+
+def _printable(name: str) -> str:
+    return name if name.isprintable() else json.dumps(name)[1:-1]
 
 
 def _lengths(lengths: Mapping[str, int]) -> list[str]:

@@ -72,7 +72,7 @@ class Selection:
             total = jnp.where(k[:, None] == k, counts, 0).sum(axis=1)
             rows = GroupedMultinomial(_log_masses_at(columns, given), total, k)
         else:
-            rows = RowMultinomial(_possible_masses(_named(columns, given)), counts.sum())
+            rows = RowMultinomial(_named(columns, given), counts.sum())
         with numpyro.plate(f"{name}_row", len(columns["count"])):
             numpyro.sample(name, rows, obs=counts if observed else None)
 
@@ -122,14 +122,7 @@ def _log_masses_at(columns: Columns, given: Hypothesis) -> Any:
         return _named(columns, given.at(regime.selection(k, given.model.selection)))
 
     every = jax.vmap(masses)(jnp.asarray(columns[ROLLOUTS], dtype=float))
-    return _possible_masses(jnp.diagonal(every))
-
-
-def _possible_masses(log_mass: Any) -> Any:
-    """Where nothing fits under the cap there is no mass at all, and nothing could be counted."""
-    import jax.numpy as jnp
-
-    return jnp.where(jnp.isnan(log_mass), -jnp.inf, log_mass)
+    return jnp.diagonal(every)
 
 
 def _named(columns: Columns, given: Hypothesis) -> Any:

@@ -153,8 +153,9 @@ def _in_words(family: str, found: Mixing, divergences: int) -> list[str]:
             "--chains"
         )
     if divergences:
+        plural = "s" if divergences > 1 else ""
         said.append(
-            f"{family}: {divergences} divergent transitions: part of the posterior may have been "
-            "missed; raise --warmup, or narrow the priors that the evidence hardly touches"
+            f"{family}: {divergences} divergent transition{plural}: part of the posterior may have "
+            "been missed; raise --warmup, or narrow the priors that the evidence hardly touches"
         )
     return said

@@ -66,7 +66,10 @@ def _chosen(model: Model) -> Engines:
 def _for_structures(model: Model) -> Engines:
     ties = " and ".join(ties_between_facts(model))
     if not ties:
-        return Engines(EXACT, EXACT, "the model factorises over facts")
+        every = (
+            "the model factorises over facts" if len(model.facts) else "every structure is weighed"
+        )
+        return Engines(EXACT, EXACT, every)
     number = len(model.facts)
     if number <= MAX_FACTS:
         listed = f"{ties}: all 2^{number} store-or-derive choices are summed one by one"

@@ -48,9 +48,9 @@ MANY = known_facts([1.0] * 17, [4.0] * 17, needs=((),) * 16 + ((0,),))
 
 #: Model → engine of the masses, engine of the programs, what the reason says.
 CHOICES = {
-    "structures": (structures_only(), "exact", "exact", "factorises over facts"),
+    "structures": (structures_only(), "exact", "exact", "every structure is weighed"),
     "lone facts": (structures_only(facts=LONE), "exact", "exact", "factorises over facts"),
-    "capped structures": (under(structures_only(), cap=150.0), "exact", "exact", "factorises"),
+    "capped structures": (under(structures_only(), cap=150.0), "exact", "exact", "every structure"),
     "needs": (structures_only(facts=NEEDY), "listed", "tempered", "need one another: all 2^3"),
     "cap and facts": (
         under(structures_only(facts=LONE), cap=300.0), "listed", "tempered", "the cap bounds",

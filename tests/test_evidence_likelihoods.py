@@ -469,6 +469,7 @@ def test_selection_may_name_programs_of_a_grammar():
     assert found_rows.sum() == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_selection_by_class_counts_every_program_of_a_grammar():
     found = post_like(families=("linear",), losses={"simplest": 0.2})
     names = ["misaligned", "honest", "deceptive"]
@@ -622,6 +623,7 @@ def check_tradeoff(families):
     assert "evidence" not in post.attrs["warnings"]
 
 
+@pytest.mark.slow
 def test_the_shipped_tradeoffs_move_the_exponent_and_no_family():
     check_tradeoff((ALL[0], ALL[2]))
 

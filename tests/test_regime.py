@@ -518,6 +518,7 @@ def check_fit(found, name, transform=np.log):
     return post
 
 
+@pytest.mark.slow
 def test_a_loss_is_learnt_from_counts_at_two_k():
     post = check_fit(drifting(lognormal(-6.0, 2.0)), "loss")
     assert post["posterior_predictive"]["s"].dims == ("chain", "draw", "s_row")

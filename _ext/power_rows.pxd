@@ -160,18 +160,16 @@ cdef inline Window power_window(double alpha, double penalty, const double* cost
     return window
 
 
-cdef inline double power_node(const Window* window, Py_ssize_t k, double* delta) noexcept nogil:
-    # delta of node k; returns h times d delta / d eta, or 0 where the counting from `root` ends.
+cdef inline double far_node(const Window* window, Py_ssize_t k, double* delta) noexcept nogil:
+    # Node k of a far window, counted from `root`: sqrt(alpha e')/scale itself is evenly spaced.
+    delta[0] = -2.0 * log1p(-k * window.h / window.root)
+    return 2.0 * window.h / (window.root - k * window.h)
+
+
+cdef inline double bent_node(const Window* window, double eta, double* delta) noexcept nogil:
+    # delta at eta; returns h times d delta / d eta.
     # sqrt(alpha e')/scale = log(1 + e^(-BEND xi))/BEND, xi = eta + log(1 + g e^(eta - ONSET))/g.
-    cdef double eta, xi, slope = 1.0, growth = GROWTH * window.excess, gain, root, ratio
-    if window.far:
-        root = window.root - k * window.h
-        if root < 20.0 / BEND:
-            return 0.0
-        delta[0] = -2.0 * log1p(-k * window.h / window.root)
-        return 2.0 * window.h / root
-    eta = window.start + k * window.h
-    xi = eta
+    cdef double xi = eta, slope = 1.0, growth = GROWTH * window.excess, gain, root, ratio
     if growth < 1.0:
         gain = growth * exp(eta - ONSET)
         xi += log1p(gain) / growth
@@ -184,6 +182,15 @@ cdef inline double power_node(const Window* window, Py_ssize_t k, double* delta)
         delta[0] = -2.0 * (log(root) - log(window.root))
         ratio = 1.0 / ((1.0 + exp(BEND * xi)) * root)
     return 2.0 * window.h * ratio * slope
+
+
+cdef inline double power_node(const Window* window, Py_ssize_t k, double* delta) noexcept nogil:
+    # delta of node k; returns h times d delta / d eta, or 0 where the counting from `root` ends.
+    if not window.far:
+        return bent_node(window, window.start + k * window.h, delta)
+    if window.root - k * window.h < 20.0 / BEND:
+        return 0.0
+    return far_node(window, k, delta)
 
 
 cdef inline Py_ssize_t power_nodes(const Window* window, double* delta,

@@ -16,7 +16,7 @@ from libc.math cimport INFINITY, exp, expm1, fabs, fmax, fmin, lgamma, log, log1
 
 from fact_terms cimport PI
 from levin_rows cimport log_error_bound
-from power_rows cimport BEND, GROWTH, ONSET, STEP, Window, tilt
+from power_rows cimport BEND, STEP, Window, bent_node, far_node, tilt
 
 cdef extern from *:
     """
@@ -157,28 +157,10 @@ cdef inline Window program_window(double alpha, double penalty) noexcept nogil:
 
 cdef inline double program_node(const Window* window, Py_ssize_t k, double* delta) noexcept nogil:
     # power_node of power_rows.pxd, but the nodes of a far window go on to its right.
-    cdef double eta, xi, slope = 1.0, growth = GROWTH * window.excess, gain, root, ratio
-    if window.far:
-        root = window.root - k * window.h
-        if BEND * root > 36.0:
-            delta[0] = -2.0 * log1p(-k * window.h / window.root)
-            return 2.0 * window.h / root
-        eta = -root
-    else:
-        eta = window.start + k * window.h
-    xi = eta
-    if growth < 1.0:
-        gain = growth * exp(eta - ONSET)
-        xi += log1p(gain) / growth
-        slope += gain / (1.0 + gain) / growth
-    if BEND * xi > 30.0:
-        delta[0] = 2.0 * (BEND * xi + log(BEND) + log(window.root))
-        ratio = BEND
-    else:
-        root = -xi if BEND * xi < -40.0 else log1p(exp(-BEND * xi)) / BEND
-        delta[0] = -2.0 * (log(root) - log(window.root))
-        ratio = 1.0 / ((1.0 + exp(BEND * xi)) * root)
-    return 2.0 * window.h * ratio * slope
+    cdef double root = window.root - k * window.h
+    if not window.far:
+        return bent_node(window, window.start + k * window.h, delta)
+    return far_node(window, k, delta) if BEND * root > 36.0 else bent_node(window, -root, delta)
 
 
 cdef inline double free_bound(const Window* window, const Bounds* bounds, int c,

@@ -267,7 +267,7 @@ def _write_results(tree: xr.DataTree, folder: Path) -> dict[str, Any]:
     try:
         summary = summarize(tree)
         write_text(folder / SUMMARY, _as_json(summary))
-        write_report(tree, folder / REPORT)
+        write_report(tree, folder / REPORT, summary=summary)
     except KeyboardInterrupt as signal:
         raise KeyboardInterrupt(f"the whole fit is in {path}") from signal
     return summary

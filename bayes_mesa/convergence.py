@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_mesa.diagnosis import divergences
+from bayes_mesa.diagnosis import Mixing, divergences, mixings
 from bayes_mesa.estimand import Average, probability
 from bayes_mesa.number_text import error_text, number_text, probability_text
-from bayes_mesa.rank_plot import WORST, by_mixing
+from bayes_mesa.rank_plot import WORST
 from bayes_mesa.recount import recount
 
 if TYPE_CHECKING:
@@ -58,9 +59,14 @@ class Convergence:
     agreement: tuple[str, ...]
 
 
-def convergence(tree: xr.DataTree) -> Convergence:
-    """Read from a result tree, and a few draws counted again."""
-    found = tuple(_of_family(tree, name) for name in json.loads(tree.attrs["families"]))
+def convergence(tree: xr.DataTree, mixed: Mapping[str, Mixing] | None = None) -> Convergence:
+    """Read from a result tree, and a few draws counted again.
+
+    ``mixed`` is what `diagnosis.mixings` found, if it is at hand.
+    """
+    families = json.loads(tree.attrs["families"])
+    own = mixings(tree, families) if mixed is None else mixed
+    found = tuple(_of_family(tree, name, own[name]) for name in families)
     nuts = any(f.by_nuts for f in found)
     return Convergence(found, nuts, computed(tree), tuple(_agreement(tree)))
 
@@ -83,23 +89,16 @@ def computed(tree: xr.DataTree) -> str:
     return " ".join(said)
 
 
-def _of_family(tree: xr.DataTree, name: str) -> FamilyMixing:
-    dataset = tree[f"posterior_{name}"].to_dataset()
-    found = by_mixing(dataset)
-    size = float(dataset.sizes["chain"] * dataset.sizes["draw"])
-    judged = [(at, ess) for at, r_hat, ess in found if r_hat is not None and ess is not None]
-    ess_at, ess = min(judged, key=lambda pair: pair[1], default=("", size))
-    # Undefined ones come first: they count as the worst.
-    r_hat_at, r_hat = (found[0][0], found[0][1]) if judged else ("", None)
+def _of_family(tree: xr.DataTree, name: str, mixed: Mixing) -> FamilyMixing:
     return FamilyMixing(
         name,
         f"sample_stats_{name}" in tree.children,
-        r_hat,
-        r_hat_at,
-        ess,
-        ess_at,
+        mixed.r_hat,
+        mixed.r_hat_at,
+        mixed.ess,
+        mixed.ess_at,
         divergences(tree, name),
-        tuple(found[:WORST]),
+        mixed.unknowns[:WORST],
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -43,29 +44,40 @@ DERIVED = frozenset(
 
 @dataclass(frozen=True)
 class Mixing:
-    """Worst R-hat and smallest bulk ESS of one family's unknowns, and where; None: not defined."""
+    """Worst R-hat and smallest bulk ESS of one family's unknowns, and where; None: not defined.
+
+    ``unknowns`` holds names, R-hat and bulk ESS of all of them, the largest R-hat first.
+    """
 
     r_hat: float | None
     r_hat_at: str
     ess: float
     ess_at: str
+    unknowns: tuple[tuple[str, float | None, float | None], ...] = ()
 
 
-def diagnose(tree: xr.DataTree, families: tuple[str, ...]) -> dict[str, Any]:
+def mixings(tree: xr.DataTree, families: Iterable[str]) -> dict[str, Mixing]:
+    """How the draws of every family's own group mix."""
+    return {name: mixing(tree[f"posterior_{name}"].to_dataset()) for name in families}
+
+
+def diagnose(
+    tree: xr.DataTree, families: tuple[str, ...], mixed: Mapping[str, Mixing] | None = None
+) -> dict[str, Any]:
     """``{r_hat_max, ess_bulk_min, divergences, warnings}`` over the groups of ``families``.
 
     Known numbers take no part: where nothing varies ``r_hat_max`` is None and ``ess_bulk_min`` the
-    number of draws.
+    number of draws. ``mixed`` is what `mixings` found, if it is at hand.
     """
-    found = {name: mixing(tree[f"posterior_{name}"].to_dataset()) for name in families}
+    found = mixings(tree, families) if mixed is None else mixed
     diverging = {name: divergences(tree, name) for name in families}
     r_hats = [m.r_hat for m in found.values() if m.r_hat is not None]
     warnings = [str(w) for w in json.loads(tree.attrs.get("warnings", "[]"))]
     # Without evidence the draws are independent: their R-hat strays, and no remedy would help.
     independent = tree.attrs.get("evidence") == "[]"
     for name in families:
-        mixed = replace(found[name], r_hat=None) if independent else found[name]
-        warnings += _in_words(name, mixed, diverging[name])
+        judged = replace(found[name], r_hat=None) if independent else found[name]
+        warnings += _in_words(name, judged, diverging[name])
     if tree[f"posterior_{families[0]}"].sizes["draw"] < MIN_DRAWS:
         warnings.append(
             f"fewer than {MIN_DRAWS} draws per chain: convergence cannot be judged; raise --draws"
@@ -112,15 +124,16 @@ def mixing(dataset: xr.Dataset) -> Mixing:
     names, draws = unknowns(dataset)
     size = float(dataset.sizes["chain"] * dataset.sizes["draw"])
     if not names or dataset.sizes["draw"] < MIN_DRAWS:
-        return Mixing(None, "", size, "")
+        return Mixing(None, "", size, "", tuple((name, None, None) for name in names))
     from arviz_stats.base import array_stats
 
     r_hat = array_stats.rhat(chains_to_compare(draws), chain_axis=1, draw_axis=2)
     ess = array_stats.ess(draws, chain_axis=1, draw_axis=2, method="bulk")
     # Undefined ones count as the worst.
-    worst = int(np.argmax(np.where(np.isnan(r_hat), np.inf, r_hat)))
+    order = np.argsort(-np.where(np.isnan(r_hat), np.inf, r_hat), kind="stable")
     least = int(np.argmin(np.where(np.isnan(ess), 0.0, ess)))
-    return Mixing(finite(r_hat[worst]), names[worst], float(ess[least]), names[least])
+    found = tuple((names[k], finite(r_hat[k]), finite(ess[k])) for k in order)
+    return Mixing(found[0][1], found[0][0], float(ess[least]), names[least], found)
 
 
 def chains_to_compare(draws: np.ndarray) -> np.ndarray:

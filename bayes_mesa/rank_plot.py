@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_mesa.diagnosis import MIN_DRAWS, chains_to_compare, unknowns
+from bayes_mesa.diagnosis import mixing, unknowns
 from bayes_mesa.errors import InputError
-from bayes_mesa.estimand import finite
 from bayes_mesa.plot_style import Coords, Labels, Size, called, chosen, families_of
 
 if TYPE_CHECKING:
@@ -17,22 +16,6 @@ if TYPE_CHECKING:
 
 #: Unknowns drawn unless others are asked for, and characters of their names.
 WORST, _LONGEST = 4, 24
-
-
-def by_mixing(dataset: xr.Dataset) -> list[tuple[str, float | None, float | None]]:
-    """Names, R-hat and bulk ESS of all unknowns, the largest R-hat first.
-
-    Figures are None where there are too few draws.
-    """
-    names, draws = unknowns(dataset)
-    if not names or dataset.sizes["draw"] < MIN_DRAWS:
-        return [(name, None, None) for name in names]
-    from arviz_stats.base import array_stats
-
-    r_hat = array_stats.rhat(chains_to_compare(draws), chain_axis=1, draw_axis=2)
-    ess = array_stats.ess(draws, chain_axis=1, draw_axis=2, method="bulk")
-    order = np.argsort(-np.where(np.isnan(r_hat), np.inf, r_hat), kind="stable")
-    return [(names[k], finite(r_hat[k]), finite(ess[k])) for k in order]
 
 
 def plot_ranks(
@@ -86,7 +69,7 @@ def plot_ranks(
     if coords is not None and "parameter" in coords:
         wanted = chosen(names, coords, "parameter")
     else:
-        wanted = [name for name, *_ in by_mixing(dataset)[:WORST]]
+        wanted = [name for name, *_ in mixing(dataset).unknowns[:WORST]]
     picked = np.stack([draws[names.index(n)] for n in wanted])
     shown = _told_apart([called(n, labels, _LONGEST) for n in wanted])
     return _drawn(picked, shown, figsize, backend)

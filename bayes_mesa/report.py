@@ -13,6 +13,7 @@ import numpy as np
 
 from bayes_mesa.convergence import convergence
 from bayes_mesa.crux import crux_table
+from bayes_mesa.diagnosis import mixings
 from bayes_mesa.explorer import explorer_section
 from bayes_mesa.forecasts import FORECASTS, READ
 from bayes_mesa.number_text import (
@@ -28,7 +29,7 @@ from bayes_mesa.program_report import programs_in
 from bayes_mesa.report_figures import regime_figure, report_figures
 from bayes_mesa.report_regime import regime_section
 from bayes_mesa.store import write_text
-from bayes_mesa.summary import summarize
+from bayes_mesa.summary import Results, summary_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -45,7 +46,9 @@ _KINDS = {
 }
 
 
-def write_report(tree: xr.DataTree, path: str | os.PathLike[str]) -> Path:
+def write_report(
+    tree: xr.DataTree, path: str | os.PathLike[str], *, summary: dict[str, Any] | None = None
+) -> Path:
     """Write a result tree's report as one HTML file, which fetches nothing from elsewhere.
 
     Its one script, which answers when a slider is moved, is allowed by its hash; without it the
@@ -57,6 +60,8 @@ def write_report(tree: xr.DataTree, path: str | os.PathLike[str]) -> Path:
         What `fit` returned, or `open_posterior` read.
     path
         File to write; replaced atomically if it is there.
+    summary
+        What `summarize` made of the tree, if it is at hand.
 
     Returns
     -------
@@ -68,14 +73,15 @@ def write_report(tree: xr.DataTree, path: str | os.PathLike[str]) -> Path:
     ResultFileError
         If the file cannot be written, or the tree lacks the draws of a family it names.
     """
-    return write_text(path, render(tree))
+    return write_text(path, render(tree, summary))
 
 
-def render(tree: xr.DataTree) -> str:
+def render(tree: xr.DataTree, summary: dict[str, Any] | None = None) -> str:
     """The report's HTML. The same tree gives the same text: it holds no date and no path."""
-    summary = summarize(tree)
+    mixed = mixings(tree, Results(tree).families)
+    summary = summary or summary_of(tree, mixed)
     regime = regime_section(tree)
-    converged = convergence(tree)
+    converged = convergence(tree, mixed)
     cruxes = _cruxes(tree)
     possible = quantities(tree)
     crux = next((c["name"] for c in cruxes if c["name"] in possible), None)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayes_mesa.diagnosis import diagnose
+from bayes_mesa.diagnosis import Mixing, diagnose, mixings
 from bayes_mesa.errors import ResultFileError
 from bayes_mesa.estimand import (
     QUANTILES,
@@ -50,6 +50,11 @@ def summarize(tree: xr.DataTree) -> dict[str, Any]:
     ResultFileError
         If the tree lacks the group of a family it names (an interrupted run's partial file).
     """
+    return summary_of(tree, mixings(tree, Results(tree).families))
+
+
+def summary_of(tree: xr.DataTree, mixed: Mapping[str, Mixing]) -> dict[str, Any]:
+    """The same, where it is known how the draws of every family mix."""
     results = Results(tree)
     scores = family_rows(tree)
     return {
@@ -70,7 +75,7 @@ def summarize(tree: xr.DataTree) -> dict[str, Any]:
         "margin_bits": _margin(results),
         "parameters": _parameters(tree),
         "nothing_fits": results.nothing_fits(),
-        "diagnostics": diagnose(tree, results.families),
+        "diagnostics": diagnose(tree, results.families, mixed),
     }
 
 

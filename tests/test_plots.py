@@ -12,6 +12,7 @@ from synthetic import STRUCTURES, family_dataset, posterior_tree, shipped_like
 import bayes_mesa as bm
 from bayes_mesa.cost_plot import CROWD, DRAWN, CostPlane, plot_costs
 from bayes_mesa.critical_plot import Turning, plot_critical
+from bayes_mesa.diagnosis import mixing
 from bayes_mesa.errors import InputError
 from bayes_mesa.exchange import penalty
 from bayes_mesa.fitting import fit
@@ -21,7 +22,7 @@ from bayes_mesa.phase_map import phase
 from bayes_mesa.phase_plot import plot_phase
 from bayes_mesa.plot_style import chosen, plain
 from bayes_mesa.probability_plot import MOST_ROWS, plot_masses, plot_probability
-from bayes_mesa.rank_plot import by_mixing, plot_ranks
+from bayes_mesa.rank_plot import plot_ranks
 from bayes_mesa.summary import summarize
 
 PLOTS = (plot_costs, plot_margin, plot_probability, plot_masses, plot_critical, plot_phase)
@@ -312,13 +313,13 @@ def test_ranks_are_arviz_s_of_the_unknowns_that_mix_worst(tree):
     from matplotlib import pyplot
 
     dataset = tree["posterior_levin"].to_dataset()
-    worst = [name for name, *_ in by_mixing(dataset)[:4]]
+    worst = [name for name, *_ in mixing(dataset).unknowns[:4]]
     figure, axes = plot_ranks(tree, family="levin", labels={worst[0]: "the $worst$"})
     pyplot.close(figure)
     assert isinstance(figure, Figure)
     assert len(axes) == 4
     assert axes[0].get_title().startswith(r"the \$worst\$")
-    r_hats = [r for _, r, _ in by_mixing(dataset)]
+    r_hats = [r for _, r, _ in mixing(dataset).unknowns]
     assert r_hats == sorted(r_hats, reverse=True)
     one, axes = plot_ranks(tree, coords={"parameter": ["pressure"]}, figsize=(3.0, 2.0))
     pyplot.close(one)

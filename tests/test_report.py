@@ -304,7 +304,7 @@ def test_two_hundred_hostile_names_add_no_element(undrawn):
 
 
 def test_it_is_written_whole(tree, html, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "render", lambda tree: html)
+    monkeypatch.setattr(report, "render", lambda tree, summary: html)
     path = write_report(tree, tmp_path / "report.html")
     assert path.read_text("utf-8") == html
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]

@@ -346,14 +346,12 @@ def power_window(alpha, penalty, cost, step):
     return window
 
 
-def power_node(window, k):
-    if window.far:
-        root = window.root - k * window.h
-        if root < 20.0 / BEND:
-            return 0.0, 0.0
-        return 2.0 * window.h / root, -2.0 * log1p(-k * window.h / window.root)
+def far_node(window, k):
+    return 2.0 * window.h / (window.root - k * window.h), -2.0 * log1p(-k * window.h / window.root)
+
+
+def bent_node(window, eta):
     growth, slope = GROWTH * window.excess, 1.0
-    eta = window.start + k * window.h
     xi = eta
     if growth < 1.0:
         gain = growth * exp(eta - ONSET)
@@ -367,6 +365,14 @@ def power_node(window, k):
         delta = -2.0 * (log(root) - log(window.root))
         ratio = 1.0 / ((1.0 + exp(BEND * xi)) * root)
     return 2.0 * window.h * ratio * slope, delta
+
+
+def power_node(window, k):
+    if not window.far:
+        return bent_node(window, window.start + k * window.h)
+    if window.root - k * window.h < 20.0 / BEND:
+        return 0.0, 0.0
+    return far_node(window, k)
 
 
 def power_nodes(window):

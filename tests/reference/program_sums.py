@@ -14,13 +14,13 @@ import numpy as np
 from reference.fact_sums import (
     BEND,
     EPS,
-    GROWTH,
     LEAST_POWER,
-    ONSET,
     PI,
     STEP,
     Window,
+    bent_node,
     exp,
+    far_node,
     fill_power_rows,
     log,
     log_all_free,
@@ -334,24 +334,10 @@ def program_window(alpha, penalty):
 
 
 def program_node(window, k):
-    growth, slope = GROWTH * window.excess, 1.0
-    if window.far:
-        root = window.root - k * window.h
-        if BEND * root > 36.0:
-            return 2.0 * window.h / root, -2.0 * log1p(-k * window.h / window.root)
-        eta = -root
-    else:
-        eta = window.start + k * window.h
-    xi = eta
-    if growth < 1.0:
-        gain = growth * exp(eta - ONSET)
-        xi += log1p(gain) / growth
-        slope += gain / (1.0 + gain) / growth
-    if BEND * xi > 30.0:
-        return 2.0 * window.h * BEND * slope, 2.0 * (BEND * xi + log(BEND) + log(window.root))
-    root = -xi if BEND * xi < -40.0 else log1p(exp(-BEND * xi)) / BEND
-    ratio = 1.0 / ((1.0 + exp(BEND * xi)) * root)
-    return 2.0 * window.h * ratio * slope, -2.0 * (log(root) - log(window.root))
+    if not window.far:
+        return bent_node(window, window.start + k * window.h)
+    root = window.root - k * window.h
+    return far_node(window, k) if BEND * root > 36.0 else bent_node(window, -root)
 
 
 def power_span(window, bounds):

@@ -53,7 +53,7 @@ ModelArgument = Annotated[
 ]
 ResultArgument = Annotated[Path, typer.Argument(metavar="POSTERIOR", help="A posterior.nc.")]
 Out = Annotated[Path, typer.Option("--out", help="File to write.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same prior draws.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same random numbers.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress and no table.")]
 Chains = Annotated[int, typer.Option(min=1, help="Chains.")]
@@ -81,6 +81,26 @@ CRUX_OF = {
     CruxOf.MASS: "deceptive_mass",
     CruxOf.MARGIN: "margin",
 }
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"bayes_mesa {version('bayes_mesa')}")
+        raise typer.Exit
+
+
+@app.callback()
+def top(
+    asked: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Nothing of its own: the help is the application's."""
 
 
 def main() -> None:
@@ -160,7 +180,7 @@ def models(as_json: Json = False) -> None:
 
 @_command("check", "check speed_simplicity", "check my_model.toml --json")
 def check(model: ModelArgument, as_json: Json = False) -> None:
-    """Validate a model; print its costs, what is proved, and the critical exchange."""
+    """Validate a model and say what is proved. Prints its costs and where the verdict turns."""
     from bayes_mesa.model_file import load_model
 
     loaded = load_model(model)
@@ -196,7 +216,7 @@ def run(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Fit a model; write posterior.nc, summary.json and report.html, and print the headline."""
+    """Fit a model and write its report. Beside it: posterior.nc and summary.json."""
     from bayes_mesa.model_file import load_model
 
     if prior_only and evidence is not None:
@@ -289,7 +309,7 @@ def enumerate_(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List the programs by cost, at the prior medians; bound the mass of all others."""
+    """List the programs by cost, at the prior medians. The mass of all others is bounded."""
     from bayes_mesa.model_file import load_model
 
     loaded = load_model(model)
@@ -335,7 +355,7 @@ def programs(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Draw whole programs: structure, and store or derive for every fact."""
+    """Draw whole programs. Each is a structure, and store or derive for every fact."""
     model, tree = _model_and_draws(source, draws, chains, seed, shown=not quiet)
     from bayes_mesa.programs import programs_only, sample_programs
     from bayes_mesa.store import save_posterior
@@ -467,7 +487,7 @@ def regime(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Success and deception over the rollouts per episode; the number recommended."""
+    """Recommend a number of rollouts per episode. Success and deception over all tried."""
     from bayes_mesa.model_file import load_model
 
     loaded = load_model(model)
@@ -558,7 +578,7 @@ def compare(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """What differs between models, and how much of the difference of the verdicts each explains."""
+    """What differs between models, and what each difference does. Its parts add up."""
     from bayes_mesa.comparing import compare as compared
     from bayes_mesa.comparison_text import comparison_text
     from bayes_mesa.console import progress_bar
@@ -600,7 +620,7 @@ def cruxes(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """What the verdict hangs on, belief by belief: what to study, and what would flip it."""
+    """What the verdict hangs on, belief by belief. What to study, and what would flip it."""
     from bayes_mesa.partial_information import Decision
 
     parts = [_number(x) for x in payoffs.split(",")]
@@ -666,7 +686,7 @@ def prior(
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier file.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Write a model file whose priors are fitted to a posterior: the next model's."""
+    """Write a posterior as the next model's prior. The model file's priors are fitted to it."""
     from bayes_mesa.store import open_posterior
 
     facts = out.with_name(f"{out.stem}_facts.csv")

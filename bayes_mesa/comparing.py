@@ -32,6 +32,7 @@ from bayes_mesa.comparison_result import (
 from bayes_mesa.comparison_source import (
     Side,
     draws_for,
+    evidence_names,
     opened,
     told_apart,
     with_posterior,
@@ -107,15 +108,9 @@ def compare(
 
 def _compared(side: Side, paired: PairedVerdicts) -> Compared:
     if side.tree is not None:
-        return Compared(side.name, side.source, _tables(side.tree), of_tree(side.tree))
+        return Compared(side.name, side.source, evidence_names(side.tree), of_tree(side.tree))
     assert side.model is not None  # noqa: S101 - a side without a tree is a model
     return Compared(side.name, side.source, (), paired.of_model(side.model))
-
-
-def _tables(tree: xr.DataTree) -> tuple[str, ...]:
-    if "log_likelihood" not in tree.children:
-        return ()
-    return tuple(map(str, tree["log_likelihood"].data_vars))
 
 
 # What explains a difference
@@ -135,7 +130,7 @@ def _explained(
         return Explained(
             first.name,
             second.name,
-            _unpaired(own, others),
+            _unpaired(first, own, second, others),
             None,
             (),
             moved,
@@ -162,10 +157,13 @@ def _explained(
     ]
     whole = {e: _whole_change(shares, i) for i, e in enumerate(ESTIMANDS)}
     notes = [note] if note else []
-    if informed:
+    if informed and not _same_draws(first, second):
         by_evidence = _by_evidence((first, own), (second, others), shares)
         contributions.append(by_evidence)
-        whole = {e: _sum(whole[e], by_evidence.changes[e]) for e in ESTIMANDS}
+        whole = {
+            e: _with_evidence(whole[e], by_evidence.changes[e], (first, own), (second, others), e)
+            for e in ESTIMANDS
+        }
         notes.append(
             "Beliefs and structures are compared without evidence; what the evidence does to each "
             "verdict is counted last, as one contribution."
@@ -271,16 +269,32 @@ def _number(x: float | None) -> float:
     return math.nan if x is None else x
 
 
-def _sum(one: Change, other: Change) -> Change:
-    error = None if one.error is None else math.hypot(one.error, other.error or 0.0)
-    return Change(one.mean + other.mean, error)
+def _with_evidence(
+    prior: Change,
+    evidence: Change,
+    one: tuple[Side, Compared],
+    two: tuple[Side, Compared],
+    estimand: str,
+) -> Change:
+    """Both together: what the priors' draws said cancels, and so does its error."""
+    errors = [_number(c.figures[estimand]["mcse"]) for _, c in (one, two)]
+    error = None if prior.error is None else math.hypot(*errors)
+    return Change(_settled(prior.mean + evidence.mean), error)
 
 
-def _unpaired(own: Compared, others: Compared) -> dict[str, Change]:
+def _same_draws(first: Side, second: Side) -> bool:
+    """Whether both are one and the same result."""
+    if first.tree is None or second.tree is None:
+        return False
+    return first.tree is second.tree or bool(first.tree.identical(second.tree))
+
+
+def _unpaired(first: Side, own: Compared, second: Side, others: Compared) -> dict[str, Change]:
     found = {}
+    same = _same_draws(first, second)
     for e in ESTIMANDS:
         one, two = own.figures[e], others.figures[e]
-        error = math.hypot(_number(one["mcse"]), _number(two["mcse"]))
+        error = 0.0 if same else math.hypot(_number(one["mcse"]), _number(two["mcse"]))
         found[e] = Change(_number(two["mean"]) - _number(one["mean"]), error)
     return found
 
@@ -294,7 +308,7 @@ def _parameters(first: Side, second: Side) -> dict[str, Any]:
 
 
 def _intervals(side: Side) -> dict[str, dict[str, float | None]]:
-    if side.tree is not None and "log_likelihood" in side.tree.children:
+    if side.tree is not None and evidence_names(side.tree):
         return {p.name: plain(asdict(p.posterior)) for p in parameters(side.tree)}
     if side.model is None:
         return {}

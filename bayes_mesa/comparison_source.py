@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -54,12 +55,21 @@ def opened(source: Model | xr.DataTree | str | os.PathLike[str]) -> Side:
 def _of_results(tree: xr.DataTree, source: str) -> Side:
     """A tree without evidence says no more than its model, of which common draws are better."""
     name = str(tree.attrs["model"])
-    informed = "log_likelihood" in tree.children
+    if not tree.attrs["model_text"]:
+        why = f"{name} was made in Python, and its result holds no model file"
+        return Side(name, source, None, tree, why)
     try:
         model = with_elicited(reloaded_model(tree), _judgements(tree))
     except InputError as error:
         return Side(name, source, None, tree, str(error))
-    return Side(name, source, model, tree if informed else None)
+    return Side(name, source, model, tree if evidence_names(tree) else None)
+
+
+def evidence_names(tree: xr.DataTree) -> tuple[str, ...]:
+    """What a result was conditioned on: tables of evidence, and updates by likelihood ratios."""
+    tables = tree["log_likelihood"].data_vars if "log_likelihood" in tree.children else ()
+    updates = json.loads(tree.attrs.get("updates", "[]"))
+    return (*map(str, tables), *(f"likelihood ratio {u['likelihood_ratio']:g}" for u in updates))
 
 
 def _judgements(tree: xr.DataTree) -> list[EvidenceTable]:

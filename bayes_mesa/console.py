@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 _MOST_ROWS = 25
 #: Listed programs of a grammar in the headline, and characters of their names.
 _MOST_PROGRAMS, _LONGEST_NAME = 8, 44
+#: Under the table of `next_prior_text`.
+_PRIOR_COLUMNS = (
+    "KS: the largest distance between the distribution functions of the prior and of the draws "
+    "(Kolmogorov-Smirnov). Off by: how far the prior's quantiles are from those of the draws."
+)
 #: What results call the programs of a class that are not listed one by one.
 _REST = tuple(f"other_{name}" for name in CLASSES)
 
@@ -151,7 +156,8 @@ def _verdict_text(found: Mapping[str, Any]) -> str:
     for name, verdict in found["by_exchange"].items():
         favored = verdict["favored"] or "nothing fits"
         margin = number_text(verdict["margin_bits"])
-        lines.append(f"{name}, at the prior medians of its own: {favored} (margin {margin} bits)")
+        lines.append(f"{name}, with its own prior medians too: {favored} (margin {margin} bits)")
+    lines.append("Margin: by how much the best deceptive program beats the best other one.")
     return "\n".join(lines)
 
 
@@ -160,6 +166,8 @@ def _critical_text(critical: Mapping[str, Any], side: str, unit: str) -> str:
         return "a deceptive program is favored at every exchange rate"
     changes = critical["crossings"]
     several = f" (the verdict changes {changes} times)" if changes > 1 else ""
+    if critical["never"] and changes == 0:
+        return "no deceptive program is favored at any exchange rate"
     if critical["never"]:
         return f"no deceptive program is favored where only bits count{several}"
     if critical["value"] is None:
@@ -195,6 +203,8 @@ def next_prior_text(found: NextPrior) -> Page:
     if found.correlations:
         pairs = [(*map(str, c.between), f"{c.rho:+.2f}") for c in found.correlations]
         parts.append(columns(("correlated", "with", "rho"), pairs))
+    if rows:
+        parts.append(_PRIOR_COLUMNS)
     if found.acceptance < 1.0:
         parts.append(f"The constraints hold in {found.acceptance:.1%} of these priors.")
     return Page.of(*parts, *(f"warning: {one_line(w)}" for w in found.warnings))
@@ -252,7 +262,13 @@ def _extent_text(found: Mapping[str, Any]) -> str:
     count = found["programs_listed"]
     if found["complete"]:
         return f"All {count} programs are listed."
-    text = f"{count} programs are listed, among them all below {found['up_to_bits']:.1f} rule bits."
+    below = f"{found['up_to_bits']:.1f}"
+    text = f"{count} programs are listed, among them all whose grammar rules cost less than {below}"
+    text += " bits."
+    entries = found["programs"]
+    hidden = count - sum(entry["count"] for entry in entries)
+    if hidden > 0 and found["programs_total"] == len(entries):
+        text += f" {hidden} of them can never be selected and are in no table."
     if found["reached"]:
         return text
     return f"{text} What was asked for was not reached: this is the interval reached."

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 CLOUD = 400
 #: Structures that fit into one cloud; of more, so many are drawn, by their costs beyond the least.
 CROWD, DRAWN = 10, 8
+#: Letters of a name that fit into the legend, beside the class.
+_LONGEST = 36
 #: Median ratio of the greatest to the least cost below which clouds lie on top of each other.
 _APART = 2.0
 
@@ -147,7 +149,7 @@ def plot_costs(
         style: dict[str, Any] = {"color": _colour(plane, k), "marker": MARKERS[kind]}
         (_spread if crosses else _cloud)(axes, plane, k, style)
         x, y = (m[k] for m in plane.medians)
-        label = f"{called(name, labels)} ({kind})"
+        label = f"{called(name, labels, _LONGEST)} ({kind})"
         axes.scatter(x, y, s=90, edgecolors="white", lw=1.2, zorder=4, label=label, **style)
     _scales(axes, plane)
     _stairs(axes, plane)

@@ -25,12 +25,16 @@ REJUDGED_DRAWS = (
 FROM_DRAWS = "from the draws alone, by SALib's HDMR (no interaction of three beliefs)"
 JUDGED = "every draw judged again with the belief multiplied"
 REWEIGHED = "draws reweighed, as far as 100 effective ones carry it"
-NOT_FOUND = "not found: the verdict cannot be judged again"
+NOT_FOUND = "not found: the verdict cannot be judged again, nor seen from fewer than 400 draws"
 
 
 @dataclass(frozen=True)
 class Crux:
-    """One belief. ``by_family`` holds, by exchange family, the same without the last four."""
+    """One belief. ``by_family`` holds, by exchange family, its shares and its flip.
+
+    ``prior_sensitivity_noise`` is what an idle belief of such a density would stay below, nineteen
+    times in twenty.
+    """
 
     name: str
     first_order: VarianceShare
@@ -38,6 +42,7 @@ class Crux:
     worth: Worth | None = None
     flip: Flip | None = None
     prior_sensitivity: float | None = None
+    prior_sensitivity_noise: float | None = None
     likelihood_sensitivity: float | None = None
     by_family: Mapping[str, Crux] | None = None
 
@@ -51,6 +56,7 @@ class Crux:
             "evppi_error": None if self.worth is None else finite(self.worth.error),
             "flip": None if self.flip is None else self.flip.as_dict(),
             "prior_sensitivity": finite(self.prior_sensitivity),
+            "prior_sensitivity_noise": finite(self.prior_sensitivity_noise),
             "likelihood_sensitivity": finite(self.likelihood_sensitivity),
         }
         if self.by_family is not None:
@@ -89,6 +95,8 @@ class Cruxes:
         Of the verdict, to all the evidence together; None without any.
     rows
         One for each uncertain belief.
+    varies
+        Whether the verdict is not the same in every draw.
     """
 
     of: str
@@ -100,6 +108,10 @@ class Cruxes:
     how_flips: str
     likelihood_sensitivity: float | None
     rows: tuple[Crux, ...]
+    varies: bool = True
+
+    def __str__(self) -> str:
+        return self.sentence
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: numbers are finite or None."""
@@ -135,7 +147,9 @@ class Cruxes:
             row |= {n: said[n] for n in ("evppi", "evppi_error")}
             flip = said["flip"] or {}
             row |= {f"flip_{n}": flip.get(n) for n in ("median", "to", "factor")}
-            row |= {n: said[n] for n in ("prior_sensitivity", "likelihood_sensitivity")}
+            sensitivity = "prior_sensitivity"
+            names = (sensitivity, f"{sensitivity}_noise", "likelihood_sensitivity")
+            row |= {n: said[n] for n in names}
             rows[c.name] = row
         return pd.DataFrame.from_dict(rows, orient="index").astype(float).rename_axis("belief")
 
@@ -146,11 +160,17 @@ class Cruxes:
             return "Nothing is uncertain: the verdict hangs on no belief."
         first = self.rows[0]
         if not math.isfinite(first.total.mean) and not math.isfinite(first.first_order.mean):
+            if self.varies:
+                return "The draws are too few to say what the verdict hangs on."
             return "The verdict is the same in every draw: it hangs on no belief within its range."
-        said = f"The verdict hangs most on {_called(first)}: by itself it explains "
-        said += f"{_percent(first.first_order)} of the variance"
-        if math.isfinite(first.total.mean):
-            said += f", with what it does through others {_percent(first.total)}"
+        said = f"The verdict hangs most on {_called(first)}: "
+        if math.isfinite(first.first_order.mean):
+            said += f"by itself it explains {_percent(first.first_order)} of the variance"
+            if math.isfinite(first.total.mean):
+                said += f", with what it does through others {_percent(first.total)}"
+        else:
+            said += "with what it does through others it explains "
+            said += f"{_percent(first.total)} of the variance"
         if first.flip is not None and first.flip.factor != 1.0:
             side = "down" if self.probability > self.threshold else "up"
             said += (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Draws = NDArray[np.float64]
+#: Times as many draws, at most, where constraints leave few of them, and how many in all.
+_MOST_TIMES, _MOST_DRAWN = 50, 200_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +42,8 @@ class FamilySample:
         Slot → (N,), or (N, n) for facts: the uncertain ones.
     y
         What is explained, (N,); NaN or infinite where a draw has none.
+    fits
+        Whether any program fits, bool (N,).
     inflation
         Draws for each independent one, at least 1.
     share
@@ -49,6 +54,7 @@ class FamilySample:
     probability: float
     values: Mapping[str, Draws]
     y: Draws
+    fits: NDArray[np.bool_]
     inflation: float
     share: NDArray[np.int64]
 
@@ -67,6 +73,8 @@ class CruxSample:
         Whether the draws are the prior's: then what is redrawn is exact.
     of
         What is explained.
+    covariance
+        Of the errors of the families' probabilities.
     """
 
     tree: xr.DataTree
@@ -74,6 +82,7 @@ class CruxSample:
     judge: Judge | None
     prior: bool
     of: str
+    covariance: Draws
 
     @classmethod
     def of_tree(
@@ -90,6 +99,8 @@ class CruxSample:
         ``num_draws`` of each family are judged again, or as many as is sensible.
         """
         judge = _judge(tree, model)
+        if of != "margin" and _of_that_program(tree, of):
+            judge = None
         wanted = 0
         if judge is not None:
             wanted = judge.num_draws(quick=quick) if num_draws is None else num_draws
@@ -100,7 +111,7 @@ class CruxSample:
         families = [
             _family(tree, results, name, of, wanted, independent=prior) for name in results.families
         ]
-        return cls(tree, _shared_out(families), judge, prior, of)
+        return cls(tree, _shared_out(families), judge, prior, of, results.average.covariance)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -137,7 +148,7 @@ class CruxSample:
 class Movable:
     """Draws whose beliefs can be multiplied: the prior's before constraints, where it is the prior.
 
-    ``allowed(values)`` says which draws remain then.
+    Of those that constraints and cuts leave, ``size`` are judged.
     """
 
     family: Family
@@ -146,6 +157,7 @@ class Movable:
     low: Mapping[str, float]
     high: Mapping[str, float]
     medians: Mapping[str, float]
+    size: int
 
     @classmethod
     def of(cls, sample: CruxSample, family: FamilySample, seed: int) -> Movable:
@@ -163,10 +175,16 @@ class Movable:
         ]
         if sample.prior and (model.constraints or low):
             free = replace(model, constraints=())
-            size = len(family.y)
-            values = dict(draw_prior(free, uncut, size, np.random.default_rng(seed)).values)
+            size, rng = len(family.y), np.random.default_rng(seed)
+            values = dict(draw_prior(free, uncut, size, rng).values)
+            left = float(_left(model, low, values).mean())
+            if left < 1.0:
+                # As many are to be left as there are draws.
+                more = size * min(math.ceil(1.0 / max(left, 1e-9)), _MOST_TIMES)
+                more = max(size, min(more, _MOST_DRAWN))
+                values = dict(draw_prior(free, uncut, more, rng).values)
         medians = {s.name: float(s.belief.median) for s in uncut} if sample.prior else {}
-        return cls(member, judge, values, low, high, medians)
+        return cls(member, judge, values, low, high, medians, len(family.y))
 
     def median(self, name: str) -> float:
         """What is multiplied: the median of the belief before constraints and cuts, or of draws."""
@@ -178,16 +196,24 @@ class Movable:
         if name is not None:
             moved = values[name] * 10.0**log10_factor
             values[name] = np.minimum(moved, self.high[name]) if name in self.high else moved
-        left = np.ones(len(values["pressure"]), dtype=bool)
-        for constraint in self.judge.model.constraints:
-            left &= slack(self.judge.model, constraint, values) >= 0.0
-        for cut, at in self.low.items():
-            if cut in values:
-                left &= values[cut] >= at
-        if left.sum() < max(20, 1e-3 * left.size):
+        left = np.flatnonzero(_left(self.judge.model, self.low, values))
+        if left.size < max(20, 1e-3 * self.size):
             return math.nan
-        y = self.judge(self.family, {n: x[left] for n, x in values.items()}, of)
+        if left.size < len(values["pressure"]):
+            values = {n: x[left[: self.size]] for n, x in values.items()}
+        y = self.judge(self.family, values, of)
         return float(np.nanmean(y)) if np.isfinite(y).any() else math.nan
+
+
+def _left(model: Model, low: Mapping[str, float], values: Mapping[str, Draws]) -> NDArray[np.bool_]:
+    """Which draws constraints and cuts leave, (N,)."""
+    left = np.ones(len(values["pressure"]), dtype=bool)
+    for constraint in model.constraints:
+        left &= slack(model, constraint, values) >= 0.0
+    for cut, at in low.items():
+        if cut in values:
+            left &= values[cut] >= at
+    return left
 
 
 def _judge(tree: xr.DataTree, model: Model | None) -> Judge | None:
@@ -235,7 +261,18 @@ def _family(
     # verdict hangs on it.
     others = tuple(f"{f}_" for f in results.families if f != name)
     values = {n: x[kept] for n, x in flat.items() if not n.startswith(others)}
-    return FamilySample(name, probability, values, y.ravel()[kept], inflation, kept)
+    fits = ~np.isnan(group["deceptive_mass"].transpose("chain", "draw").to_numpy()).ravel()
+    return FamilySample(name, probability, values, y.ravel()[kept], fits[kept], inflation, kept)
+
+
+def _of_that_program(tree: xr.DataTree, of: str) -> bool:
+    """Whether stored verdicts are those of one program that was seen, which nothing judges again.
+
+    An update about the program leaves who is favored as it was, but not masses, nor the path.
+    """
+    updates = json.loads(tree.attrs.get("updates", "[]"))
+    told = any(u["of"] == "program" for u in updates)
+    return told and (of == "deceptive_mass" or "path_lock_in" in tree["posterior"].data_vars)
 
 
 def _draws(tree: xr.DataTree, family: str) -> dict[str, Draws]:
@@ -244,7 +281,12 @@ def _draws(tree: xr.DataTree, family: str) -> dict[str, Draws]:
 
 def _inflation(y: Draws) -> float:
     """Draws for each independent one, from ArviZ's ESS of the verdict."""
-    if y.shape[1] < 8 or not np.all(np.isfinite(y)) or np.ptp(y) == 0.0:
+    there = np.isfinite(y)
+    if y.shape[1] < 8 or not there.any():
+        return 1.0
+    # A draw that has none is as the average, so that it says nothing.
+    y = np.where(there, y, y[there].mean())
+    if np.ptp(y) == 0.0:
         return 1.0
     from arviz_stats.base import array_stats
 

@@ -34,7 +34,9 @@ from bayes_mesa.reweighing import reweighed
 from bayes_mesa.stock import Stock
 from bayes_mesa.task_success import success
 from bayes_mesa.variance_shares import (
+    HDMR_DRAWS,
     NO_SHARE,
+    Mixture,
     VarianceShare,
     first_order,
     first_order_of_groups,
@@ -85,9 +87,13 @@ class CruxSearch:
             crux = replace(
                 crux,
                 flip=flips.get(""),
-                prior_sensitivity=sensitivities.prior(name),
                 likelihood_sensitivity=sensitivities.likelihood.get(name),
             )
+            if self.rollouts is None:  # else the stored verdict is not the one that is asked about
+                crux = replace(crux, prior_sensitivity=sensitivities.prior(name))
+                if not self.quick:
+                    noise = sensitivities.noise(name, self.seed)
+                    crux = replace(crux, prior_sensitivity_noise=noise)
             if by_family:
                 crux = replace(crux, by_family=self._by_family(name, again, flips))
             rows.append(crux)
@@ -102,16 +108,28 @@ class CruxSearch:
             self._probability(),
             self.threshold,
             self.decision,
-            worth_of_everything(gain, inflation=self._inflation),
+            worth_of_everything(gain, inflation=self._inflation, mixture=self._mixture),
             how,
             JUDGED if movable else REWEIGHED,
-            sensitivities.likelihood.get(""),
+            sensitivities.likelihood.get("") if self.rollouts is None else None,
             tuple(sorted(rows, key=lambda c: c.rank)),
+            self._varies(),
         )
+
+    def _varies(self) -> bool:
+        y = np.concatenate([f.y[f.share] for f in self.sample.families])
+        there = y[~np.isnan(y)]
+        return bool(there.size and np.any(there != there[0]))
 
     @property
     def _inflation(self) -> float:
         return max(f.inflation for f in self.sample.families)
+
+    @cached_property
+    def _mixture(self) -> Mixture:
+        """The families of the draws that stand for the average."""
+        label = [np.full(f.share.size, k) for k, f in enumerate(self.sample.families)]
+        return Mixture(np.concatenate(label), self.sample.covariance)
 
     @property
     def _asked(self) -> str:
@@ -137,7 +155,7 @@ class CruxSearch:
 
     def _gain(self, family: FamilySample) -> Draws:
         likely: Draws | float = 1.0
-        judge, y = self.sample.judge, family.y
+        judge, y, fits = self.sample.judge, family.y, family.fits
         if self.sample.of == "margin":
             y = (family.y > 0.0).astype(float)
         if self.rollouts is not None and judge is not None and judge.model.regime is not None:
@@ -145,9 +163,9 @@ class CruxSearch:
             task = {n: family.values.get(n, b.median) for n, b in stated.beliefs().items()}
             likely = success(self.rollouts, stated.episodes(self.rollouts), **task)
             _, values = self.sample.whole(family)
-            fits = judge(judge.model.family(family.name), values, "deceptive_mass")
-            y = np.where(np.isnan(fits), np.nan, y)
-        return self.decision.gain(y, likely)
+            member = judge.model.family(family.name)
+            fits = ~np.isnan(judge(member, values, "deceptive_mass"))
+        return self.decision.gain(np.where(fits, y, np.nan), likely)
 
     def _average(
         self, name: str, again: Mapping[str, Mapping[str, Draws]], gains: Mapping[str, Draws]
@@ -158,13 +176,15 @@ class CruxSearch:
         redone = np.concatenate([again[f.name].get(name, f.y)[f.share] for f in families])
         total = NO_SHARE
         if self.sample.judge is not None:
-            total = _total(y, redone, self._inflation)
+            total = _total(y, redone, self._inflation, self._mixture)
         if own is not None:
             return replace(self._parameter(name, own, y, gains), total=total)
         x = np.concatenate([one_number(f.values[name])[f.share] for f in families])
         gain = np.concatenate([gains[f.name][f.share] for f in families])
-        worth = worth_of_one(x, gain, seed=self.seed, inflation=self._inflation)
-        return Crux(name, _first(x, y, self._inflation), total, worth)
+        worth = worth_of_one(
+            x, gain, seed=self.seed, inflation=self._inflation, mixture=self._mixture
+        )
+        return Crux(name, _first(x, y, self._inflation, self._mixture), total, worth)
 
     def _parameter(self, name: str, own: str, y: Draws, gains: Mapping[str, Draws]) -> Crux:
         """A family's own parameter: E[Y | x] = π E[Y | x, family] + what the others give."""
@@ -172,6 +192,7 @@ class CruxSearch:
         x = one_number(family.values[name])
         alone = _first(x, family.y, family.inflation)
         first = alone.part(family.probability**2, family.y, y, inflation=self._inflation)
+        first = first.widened(self._error_of_part(first.mean, own, y))
         others = [f for f in self.sample.families if f.name != own]
         weight = sum(f.probability for f in others)
         rest = sum(f.probability * float(gains[f.name].mean()) for f in others)
@@ -185,20 +206,38 @@ class CruxSearch:
         )
         return Crux(name, first, NO_SHARE, worth)
 
+    def _error_of_part(self, first: float, own: str, y: Draws) -> float:
+        """Of S = π² Var(E[Y | x, family])/Var(Y) from the error of π: ∂S/∂π = 2 S/π, and Var(Y)."""
+        there = np.isfinite(y)
+        if not there.any() or not math.isfinite(first) or first == 0.0:
+            return 0.0
+        k = [f.name for f in self.sample.families].index(own)
+        square = (y[there] - y[there].mean()) ** 2
+        among = self._mixture.among(there)
+        own_slope = 2.0 * first / self.sample.families[k].probability
+        influence = np.where(among.label == k, own_slope, 0.0) - first * square / square.mean()
+        return among.error(influence)
+
     def _of_family(self, gains: Mapping[str, Draws]) -> Crux:
         """Which family it is, with the parameters of each as they are drawn."""
         families, judge = self.sample.families, self.sample.judge
-        label = np.concatenate([np.full(f.share.size, k) for k, f in enumerate(families)])
+        label = self._mixture.label
         y = np.concatenate([f.y[f.share] for f in families])
         gain = np.concatenate([gains[f.name][f.share] for f in families])
         there = np.isfinite(y)
         first = NO_SHARE
         if there.any():
-            first = first_order_of_groups(label[there], y[there], inflation=self._inflation)
-        worth = worth_of_group(label, gain, inflation=self._inflation)
+            first = first_order_of_groups(
+                label[there],
+                y[there],
+                inflation=self._inflation,
+                mixture=self._mixture.among(there),
+            )
+        worth = worth_of_group(label, gain, inflation=self._inflation, mixture=self._mixture)
         total = NO_SHARE
         if judge is not None:
-            total = _total(y, self._under_other_families(), self._inflation)
+            again = self._under_other_families()
+            total = _total(y, again, self._inflation, self._mixture, of_mixture=True)
         return Crux(FAMILY, first, total, worth)
 
     def _under_other_families(self) -> Draws:
@@ -244,9 +283,14 @@ class CruxSearch:
                 ]
             )
         there = np.isfinite(y)
-        if there.sum() < 300 or len(columns) < 2:
+        if there.sum() < HDMR_DRAWS or len(columns) < 2:
             return {}
-        return totals_of_draws({n: x[there] for n, x in columns.items()}, y[there], seed=self.seed)
+        return totals_of_draws(
+            {n: x[there] for n, x in columns.items()},
+            y[there],
+            seed=self.seed,
+            inflation=self._inflation,
+        )
 
     def _movable(self) -> list[Movable]:
         if self.sample.judge is None:
@@ -273,12 +317,23 @@ class CruxSearch:
         def average(x: float) -> float:
             return sum(f.probability * curves[f.name](x) for f in families if f.probability > 0.0)
 
-        median = next(m.median(name) for m in movable if name in m.values)
+        medians = self._medians(name, movable)
         wanted: dict[str, Callable[[float], float]] = {"": average}
         if by_family:
             wanted |= {f.name: curves[f.name] for f in families if name in f.values}
         found = {n: smallest_factor(p, self.threshold) for n, p in wanted.items()}
-        return {n: Flip(x, median, x * median) for n, x in found.items() if x is not None}
+        return {n: Flip(x, medians[n], x * medians[n]) for n, x in found.items() if x is not None}
+
+    def _medians(self, name: str, movable: list[Movable]) -> dict[str, float]:
+        """What the factor multiplies: by family, and ("") of the average."""
+        pairs = list(zip(self.sample.families, movable, strict=True))
+        found = {f.name: m.median(name) for f, m in pairs if name in f.values}
+        first, *others = found.values()
+        if all(x == first for x in others):
+            return {"": first, **found}
+        # With evidence each family has a posterior of its own.
+        drawn = [m.values[name][f.share].ravel() for f, m in pairs if name in f.values]
+        return {"": float(np.median(np.concatenate(drawn))), **found}
 
     @cached_property
     def _stock(self) -> Stock:
@@ -327,13 +382,26 @@ def _curve(movable: Movable, name: str | None, of: str) -> Callable[[float], flo
     return at
 
 
-def _first(x: Draws, y: Draws, inflation: float) -> VarianceShare:
+def _first(x: Draws, y: Draws, inflation: float, mixture: Mixture | None = None) -> VarianceShare:
     there = np.isfinite(y)
-    return first_order(x[there], y[there], inflation=inflation) if there.any() else NO_SHARE
+    if not there.any():
+        return NO_SHARE
+    among = None if mixture is None else mixture.among(there)
+    return first_order(x[there], y[there], inflation=inflation, mixture=among)
 
 
-def _total(y: Draws, again: Draws, inflation: float) -> VarianceShare:
+def _total(
+    y: Draws,
+    again: Draws,
+    inflation: float,
+    mixture: Mixture | None = None,
+    *,
+    of_mixture: bool = False,
+) -> VarianceShare:
     there = np.isfinite(y) & np.isfinite(again)
     if not there.any():
         return NO_SHARE
-    return total_effect(y[there], again[there], inflation=inflation)
+    among = None if mixture is None else mixture.among(there)
+    return total_effect(
+        y[there], again[there], inflation=inflation, mixture=among, of_mixture=of_mixture
+    )

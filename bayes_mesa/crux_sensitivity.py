@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_mesa.crux_sample import CruxSample, one_number
-from bayes_mesa.power_scaling import likelihood_sensitivities, prior_sensitivity
+from bayes_mesa.power_scaling import likelihood_sensitivities, prior_noise, prior_sensitivity
 from bayes_mesa.rejudging import VARIABLES
 from bayes_mesa.slot_draws import slot_draws
 
@@ -71,14 +71,26 @@ class CruxSensitivity:
 
     def prior(self, name: str) -> float | None:
         """Of the verdict, to the prior of one belief."""
+        density = self._density(name)
+        return None if density is None else prior_sensitivity(self.y, density)
+
+    def noise(self, name: str, seed: int) -> float | None:
+        """What an idle belief with this one's density would show (`power_scaling.prior_noise`)."""
+        density = self._density(name)
+        if density is None:
+            return None
+        inflation = max(f.inflation for f in self.sample.families)
+        return prior_noise(self.y, density, seed=seed, inflation=inflation)
+
+    def _density(self, name: str) -> Draws | None:
         if name in self.log_prior:
-            return prior_sensitivity(self.y, self.log_prior[name])
+            return self.log_prior[name]
         own = self.sample.family_of(name)
         if own is None or self.sample.judge is None or "updates" in self.sample.tree.attrs:
             return None
         return self._of_parameter(name, own)
 
-    def _of_parameter(self, name: str, own: str) -> float | None:
+    def _of_parameter(self, name: str, own: str) -> Draws | None:
         """The density counts where the family is the one; its mean is taken out, which keeps π."""
         judge, tree = self.sample.judge, self.sample.tree
         assert judge is not None  # noqa: S101 - asked by the only caller
@@ -87,7 +99,7 @@ class CruxSensitivity:
             return None
         values = tree[f"posterior_{own}"][name].transpose("chain", "draw").to_numpy()
         density = judge.model.family(own).variables()[name].logpdf(values)  # type: ignore[union-attr]
-        return prior_sensitivity(self.y, np.where(here, density - density[here].mean(), 0.0))
+        return np.where(here, density - density[here].mean(), 0.0)
 
 
 def _by_place(x: Draws) -> Draws:

@@ -12,6 +12,12 @@ from bayes_mesa.variance_shares import VarianceShare
 
 #: Rows shown; --json has all.
 _MOST_ROWS = 15
+#: What is explained, in words.
+_SAID = {
+    "deceptive_favored": "whether a deceptive program is favored",
+    "deceptive_mass": "the deceptive mass",
+    "margin": "the margin in bits",
+}
 
 
 def cruxes_text(found: Cruxes) -> Page:
@@ -30,10 +36,15 @@ def cruxes_text(found: Cruxes) -> Page:
     return Page.of(
         found.sentence,
         [columns(header, [_row(c) for c in shown]), *more],
-        f"Shares are of the variance of {found.of} between draws. With others: {found.how}.",
-        f"A flip takes the probability across {found.threshold:g}: {found.how_flips}.",
+        f"Shares are of the variance between draws of {_SAID[found.of]}. By itself: what goes once "
+        f"the belief is known. With others: what stays while it alone is not ({found.how}).",
+        f"A flip takes the probability across {found.threshold:g}: {found.how_flips}. "
+        "Empty: no factor was found.",
         f"Worth is for a decision to train (safe {chosen.safe:g}, deceptive {chosen.deceptive:g}) "
         f"or stop ({chosen.stop:g}); to know everything is worth {worth}.",
+        "Prior sensitivity: how the verdict moves with the strength of this one prior (ArviZ's "
+        "power-scaling); above 0.05 it is worth a thought, and < is what an idle belief would "
+        "show too.",
     )
 
 
@@ -41,15 +52,24 @@ def _row(crux: Crux) -> tuple[str, ...]:
     flip = crux.flip
     moved = ("", "", "") if flip is None else (flip.median, flip.to, flip.factor)
     worth = "" if crux.worth is None else number_text(crux.worth.mean)
-    sensitivity = crux.prior_sensitivity
     return (
         crux.name,
         *_share(crux.first_order),
         *_share(crux.total),
         worth,
         *(x if isinstance(x, str) else number_text(x) for x in moved),
-        "" if sensitivity is None else f"{sensitivity:.2f}",
+        _sensitivity(crux),
     )
+
+
+def _sensitivity(crux: Crux) -> str:
+    """Of what an idle belief would show as well, no more than that."""
+    found, noise = crux.prior_sensitivity, crux.prior_sensitivity_noise
+    if found is None:
+        return ""
+    if noise is not None and found < noise:
+        return f"< {max(noise, 0.005):.2f}"
+    return f"{found:.2f}"
 
 
 def _share(share: VarianceShare) -> tuple[str, str]:

@@ -25,6 +25,7 @@ from bayes_mesa.reweighed_phase import RATE, ROWS
 from bayes_mesa.reweighing import LEAST_EFFECTIVE, reweighed
 from bayes_mesa.scaled_belief import ScaledBelief
 from bayes_mesa.stock import FamilyStock, Stock
+from bayes_mesa.wording import one_way
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -60,6 +61,7 @@ def explorer_section(tree: xr.DataTree, crux: str | None = None) -> Section | No
     data = explorer_data(tree, crux)
     if data is None:
         return None
+    data = _one_way(data)
     script = _template("explorer.js")
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -178,6 +180,15 @@ def _inflation(stock: Stock, family: FamilyStock) -> float:
     if not stock.evidence or alone == 0.0:
         return 1.0
     return max(mean_and_mcse(family.favored)[1] / alone, 1.0)
+
+
+def _one_way(data: Any) -> Any:
+    """The same data, its texts and keys as the page shows them: `one_way`."""
+    if isinstance(data, str):
+        return data if data.isascii() else one_way(data)
+    if isinstance(data, dict):
+        return {_one_way(key): _one_way(value) for key, value in data.items()}
+    return [_one_way(x) for x in data] if isinstance(data, list | tuple) else data
 
 
 def _encoded(draws: Draws, dtype: str) -> str:

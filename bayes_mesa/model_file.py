@@ -115,11 +115,14 @@ def _located(name_or_path: str | os.PathLike[str]) -> tuple[Path, str]:
     text = os.fspath(name_or_path)
     separators = [separator for separator in (os.sep, os.altsep) if separator]
     is_path = not isinstance(name_or_path, str) or any(s in text for s in separators)
+    if text.endswith(".nc"):
+        raise InputError(f"a model is wanted here, found {shown(text)}, the name of a result file")
     if is_path or text.endswith(".toml"):
         return Path(text), text
     shipped = _shipped()
     if text not in shipped:
-        near = suggestion(text, shipped)
+        here = Path(f"{text}.toml")
+        near = f"; did you mean {here}?" if here.is_file() else suggestion(text, shipped)
         known = f"the path of a .toml file or one of {listed(sorted(shipped))}"
         raise InputError(f"the model must be {known}; found {shown(text)}{near}")
     return shipped[text], str(shipped[text])

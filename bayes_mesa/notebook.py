@@ -10,6 +10,7 @@ from bayes_mesa.console import headline
 from bayes_mesa.number_text import error_text, interval_text, probability_text
 from bayes_mesa.probability_plot import heaviest
 from bayes_mesa.summary import summarize
+from bayes_mesa.wording import one_way, shortened
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -50,7 +51,12 @@ class Headline:
             _table(
                 ("structure", "class", "favored", "mass"),
                 [
-                    (n, x["class"], _cell(x["favored"]), _cell(x["mass"], "in every draw"))
+                    (
+                        shortened(n),
+                        x["class"],
+                        _cell(x["favored"]),
+                        _cell(x["mass"], "in every draw"),
+                    )
                     for n in heaviest(s["structures"])
                     for x in (s["structures"][n],)
                 ],
@@ -60,8 +66,11 @@ class Headline:
                 for w in s["diagnostics"]["warnings"]
             ),
         ]
-        caption = Markup("<p><strong>{}</strong>, mean ± Monte Carlo error, 90 % interval</p>")
-        return str(Markup("").join([caption.format(s["model"]), *parts]))
+        caption = Markup(
+            "<p><strong>{}</strong>, mean ± Monte Carlo error; in brackets for “favored” its 90 % "
+            "interval, for “mass” what holds 90 % of the draws</p>"
+        )
+        return one_way(Markup("").join([caption.format(shortened(s["model"])), *parts]))
 
 
 def show(post: xr.DataTree) -> Headline:

@@ -33,6 +33,17 @@ def number_text(x: float | None) -> str:
     return f"{x:.3g}"
 
 
+def page_number_text(x: float | None) -> str:
+    """The same three digits as the page's script writes them: 3160, 1e7, 2.5e-5."""
+    text = number_text(x)
+    if x is None or not math.isfinite(x) or x == 0.0:
+        return text
+    if 1e-3 <= abs(x) < 1e6:
+        return f"{float(text):.0f}" if "e" in text else text
+    mantissa, _, exponent = (text if "e" in text else f"{float(text):e}").partition("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
+
+
 def nats_text(x: float | None) -> str:
     """A log density, of which differences count: two decimals."""
     return NONE if x is None else f"{x:.2f}".replace("-", "−")

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import StringIO
 from typing import Any
 
-from bayes_mesa.plot_style import DECEPTIVE_COLOUR, HONEST_COLOUR
+from bayes_mesa.plot_style import COLOURS, DECEPTIVE_COLOUR, HONEST_COLOUR
 
 #: Drawn in this colour, so that the page can put its own ink in its place, light or dark.
 INK = "#010203"
 #: Colours of drawings that the page has its own shades of, one for light and one for dark.
-_SHADES = {HONEST_COLOUR.lower(): "var(--blue)", DECEPTIVE_COLOUR.lower(): "var(--orange)"}
+_SHADES = {
+    HONEST_COLOUR.lower(): "var(--blue)",
+    DECEPTIVE_COLOUR.lower(): "var(--orange)",
+    # On dark ground blue and orange are lighter, and these two would be taken for them.
+    COLOURS[4].lower(): "var(--sky)",
+    COLOURS[5].lower(): "var(--amber)",
+}
 
 
 @dataclass(frozen=True)
@@ -53,9 +60,12 @@ def _svg(draw: Callable[[], tuple[Any, Any]], alt: str, salt: str) -> Any:
         "svg.hashsalt": salt,
         "svg.fonttype": "none",
         "font.size": 12,
+        "legend.fontsize": 11,
         "savefig.dpi": 150,
     }
-    with matplotlib.rc_context(style | fixed):
+    # The page's letters are the reader's own: what Matplotlib's lack is no loss.
+    with matplotlib.rc_context(style | fixed), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure, _ = draw()
         buffer = StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})

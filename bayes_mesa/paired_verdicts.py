@@ -118,15 +118,19 @@ class PairedVerdicts:
             taken = frozenset(d.key for g in thrown for d in groups[g])
             model = between(first, second, taken)
             found = np.zeros((len(ESTIMANDS), 2, len(names), self.draws.num_draws))
+            places, drawn = [names.index(f.name) for f in model.families], []
             for family in model.families:
                 # What another family's parameters are leaves this one as it is.
                 seen = frozenset(g for g in thrown if _touches(groups[g], family.name))
                 if (family.name, seen) not in known:
                     judged = self.judged(model, family)
-                    known[family.name, seen] = np.stack([_linear(judged[e]) for e in ESTIMANDS])
-                k = names.index(family.name)
-                found[:, 0, k] = family.weight * known[family.name, seen]
-                found[:, 1, k] = known[family.name, seen]
+                    known[family.name, seen] = np.stack([judged[e] for e in ESTIMANDS])
+                drawn.append(known[family.name, seen])
+            weights = np.array([f.weight for f in model.families])
+            for i in range(len(ESTIMANDS)):
+                found[i, 0, places] = _averaged(np.stack([x[i] for x in drawn]), weights)
+                for k, x in zip(places, drawn, strict=True):
+                    found[i, 1, k] = _averaged(x[None, i], np.ones(1))[0]
             return found
 
         return attribute(value, len(groups), rng, progress=progress)
@@ -184,18 +188,22 @@ def _figures(
     }
 
 
-def _linear(x: Draws) -> Draws:
-    """Draws whose plain mean is the mean over those that are a number, and whose spread its error.
+def _averaged(x: Draws, weights: Draws) -> Draws:
+    """What each family's draws, (F, N), add to the average: its sum over F has it as plain mean.
 
-    The ratio Σ x·1[number] / Σ 1[number] in its linearisation, as in `estimand.mean_and_mcse`.
+    NaN draws are left out, so that a family counts by its weight times the share of its draws that
+    are not, as in `estimand.share`: A = Σ_F w_F mean(x·1[number]) / Σ_F w_F mean(1[number]), in its
+    linearisation, whose spread is A's error.
     """
     there = ~np.isnan(x)
     if there.all():
-        return x
-    if not there.any():
+        return weights[:, None] * x
+    among = float(weights @ there.mean(axis=1))
+    if not among > 0.0:
         return np.full(x.shape, np.nan)
-    mean = np.mean(x, where=there)
-    return mean + np.where(there, x - mean, 0.0) / there.mean()
+    mean = float(weights @ np.where(there, x, 0.0).mean(axis=1)) / among
+    scale = weights.sum() / among
+    return weights[:, None] * (mean + np.where(there, x - mean, 0.0) * scale)
 
 
 def _touches(group: Sequence[Difference], family: str) -> bool:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bayes_mesa.errors import InputError
 from bayes_mesa.estimand import finite
+from bayes_mesa.variance_shares import Mixture
 
 Draws = NDArray[np.float64]
 _FOLDS = 5
@@ -74,7 +75,10 @@ class Decision:
 
 @dataclass(frozen=True)
 class Worth:
-    """An expected value of information and its standard error, in the unit of the decision."""
+    """An expected value of information and its standard error, in the unit of the decision.
+
+    NaN where the draws are too few to tell.
+    """
 
     mean: float
     error: float
@@ -84,9 +88,11 @@ class Worth:
         return {"mean": finite(self.mean), "error": finite(self.error)}
 
 
-def worth_of_everything(gain: Draws, *, inflation: float = 1.0) -> Worth:
+def worth_of_everything(
+    gain: Draws, *, inflation: float = 1.0, mixture: Mixture | None = None
+) -> Worth:
     """EVPI = E[max(0, gain)] − max(0, E[gain]): to know all that the model is uncertain of."""
-    return _worth(gain, gain > 0.0, inflation)
+    return _worth(gain, gain > 0.0, inflation, mixture)
 
 
 def worth_of_one(
@@ -97,6 +103,7 @@ def worth_of_one(
     inflation: float = 1.0,
     share: float = 1.0,
     rest: float = 0.0,
+    mixture: Mixture | None = None,
 ) -> Worth:
     """EVPPI = E[max(0, E[gain | X])] − max(0, E[gain]): to know X, and nothing else.
 
@@ -114,23 +121,37 @@ def worth_of_one(
         Draws for each independent one.
     share, rest
         Where X matters with probability ``share`` only: otherwise the gain is ``rest`` on average.
+    mixture
+        Where the draws' populations have probabilities with errors, which then count too.
     """
-    if x.min() == x.max() or len(x) < 4 * _PIECES:
+    if gain.min() == gain.max() or (x.size > 1 and x.min() == x.max()):
         return Worth(0.0, 0.0)
+    if len(x) < 4 * _PIECES:
+        return Worth(math.nan, math.nan)
     place = (np.argsort(np.argsort(x, kind="stable")) + 0.5) / len(x)
     mixed = share * gain + (1.0 - share) * rest
-    return _worth(mixed, _crossed(place, mixed, seed) > 0.0, inflation)
+    return _worth(mixed, _crossed(place, mixed, seed) > 0.0, inflation, mixture)
 
 
-def worth_of_group(label: NDArray[np.int64], gain: Draws, *, inflation: float = 1.0) -> Worth:
+def worth_of_group(
+    label: NDArray[np.int64],
+    gain: Draws,
+    *,
+    inflation: float = 1.0,
+    mixture: Mixture | None = None,
+) -> Worth:
     """The same for a categorical X, ``label`` from 0: of few groups, so that means will do."""
     means = np.bincount(label, weights=gain) / np.maximum(np.bincount(label), 1)
-    return _worth(gain, means[label] > 0.0, inflation)
+    return _worth(gain, means[label] > 0.0, inflation, mixture)
 
 
-def _worth(gain: Draws, train: NDArray[np.bool_], inflation: float) -> Worth:
+def _worth(
+    gain: Draws, train: NDArray[np.bool_], inflation: float, mixture: Mixture | None
+) -> Worth:
     terms = gain * train - gain * (gain.mean() > 0.0)
     error = float(terms.std()) / math.sqrt(len(terms)) * math.sqrt(inflation)
+    if mixture is not None:
+        error = math.hypot(error, mixture.error(terms))
     return Worth(max(float(terms.mean()), 0.0), error)
 
 

@@ -107,7 +107,8 @@ def plot_phase(
     lines = [Line2D([], [], color="0.45", ls=s) for s in levels.values()]
     box = Line2D([], [], color="0.45", marker="P", ms=8, lw=2.2)
     entries = [*(f"{100 * p:.0f} %" for p in levels), "median and 90 % of draws"]
-    legend_below(axes, own=ax is None, handles=[*lines, box], labels=entries, ncols=len(entries))
+    legend_below(axes, own=ax is None, handles=[*lines, box], labels=entries,
+                 ncols=len(entries), fontsize="small")  # fmt: skip
     return figure, axes
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_mesa.errors import InputError
-from bayes_mesa.wording import listed
+from bayes_mesa.wording import listed, one_way
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -52,7 +52,7 @@ def canvas(figsize: Size, ax: Axes | None) -> Any:
 
 def plain(text: str, longest: int = LONGEST_LABEL) -> str:
     """The text itself, not too long: a name between dollar signs is not a formula."""
-    short = text if len(text) <= longest else f"{text[: longest - 1]}…"
+    short = one_way(text if len(text) <= longest else f"{text[: longest - 1]}…")
     return short.replace("$", r"\$")
 
 
@@ -89,7 +89,7 @@ def chosen(names: Sequence[str], coords: Coords | None, dimension: str) -> list[
 
 def legend_below(axes: Axes, *, own: bool, **options: Any) -> None:
     """Legend under the axes, where no curve can run through it; ``own``: of a figure of ours."""
-    style: dict[str, Any] = {"ncols": 1, "frameon": False, "fontsize": "small"} | options
+    style: dict[str, Any] = {"ncols": 1, "frameon": False} | options
     if own:
         figure: Any = axes.figure
         handles, labels = axes.get_legend_handles_labels()

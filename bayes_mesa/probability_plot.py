@@ -125,7 +125,7 @@ def plot_masses(
             _points(axes, places, masses, colour, MARKERS[kind], kind)
     _rows(axes, at, [called(name, labels, _LONGEST) for name in names])
     axes.set_xlabel("share of the program weight")
-    axes.set_title("Which structures hold the weight", loc="left")
+    axes.set_title("Shares of the weight", loc="left")
     legend_below(axes, own=ax is None, ncols=3)
     return figure, axes
 

@@ -72,13 +72,20 @@ class Redraw:
         varying = [s.name for s in slots(model, family) if np.ptp(values[s.name]) > 0.0]
         names = tuple(n for n in varying if values[n].ndim == 1)
         scores = [_normal_scores(values[n]) for n in names]
-        matrix = np.atleast_2d(np.corrcoef(_columns(scores, values), rowvar=False))
+        matrix: Draws = np.eye(len(names))
+        if len(names) > 1:
+            matrix = np.asarray(np.corrcoef(_columns(scores, values), rowvar=False))
         at_score = {n: _quantiles(values[n]) for n in varying}
         return cls(model, values, names, _columns(scores, values), matrix, at_score)
 
     def __call__(self, name: str, rng: np.random.Generator) -> dict[str, Draws]:
-        """All values, with those of one slot drawn anew given the others."""
+        """All values, with those of one slot drawn anew given the others.
+
+        A slot of which all draws are the same value keeps it: nothing else is known of it.
+        """
         old = self.values[name]
+        if name not in self.at_score:
+            return dict(self.values)
         found = self._drawn(name, np.arange(len(old)), rng)
         missing = np.flatnonzero(~self._holds(name, found))
         for _ in range(_ROUNDS):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_mesa.errors import InputError
 from bayes_mesa.plot_style import COLOURS, DECEPTIVE_COLOUR, HONEST_COLOUR, LINES
 from bayes_mesa.regime_summary import summarize_regime
 
@@ -35,6 +36,8 @@ def plot_regime(
 
     # A dataset is a mapping too.
     summary = summarize_regime(curves) if isinstance(curves, xr.Dataset) else curves
+    if "curve" not in summary:
+        raise InputError("plot_regime needs what regime or summarize_regime returned")
     figure = Figure(figsize=figsize, layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True)
     k = np.array([p["rollouts"] for p in summary["curve"]], dtype=float)
@@ -53,7 +56,7 @@ def plot_regime(
 
 
 def _legends(figure: Figure, both: tuple[Axes, Axes]) -> None:
-    style: dict[str, Any] = {"frameon": False, "fontsize": "small"}
+    style: dict[str, Any] = {"frameon": False}
     if figure.get_figwidth() >= _NARROW:
         for axes in both:
             axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), **style)
@@ -73,7 +76,7 @@ def _draw_success(axes: Axes, k: np.ndarray, summary: Mapping[str, Any]) -> None
     axes.fill_between(k, low, high, color=HONEST_COLOUR, alpha=0.2, lw=0, label="90 % of draws")
     axes.plot(k, mean, color=HONEST_COLOUR, lw=2, label="mean")
     target = summary["target_success"]
-    axes.axhline(target, color="0.3", lw=1, ls="--", label=f"target {target:g}")
+    axes.axhline(target, color="0.5", lw=1, ls="--", label=f"target {target:g}")
     axes.set_ylabel("P(success | k)")
 
 
@@ -93,7 +96,7 @@ def _draw_deception(axes: Axes, k: np.ndarray, summary: Mapping[str, Any]) -> No
     if max(nothing) > 0.0:
         axes.plot(k, nothing, color="0.5", lw=1, label="share of draws where\nno program fits")
     limit = summary["max_deceptive"]
-    axes.axhline(limit, color="0.3", lw=1, ls="--", label=f"at most {limit:g}")
+    axes.axhline(limit, color="0.5", lw=1, ls="--", label=f"at most {limit:g}")
     axes.set_ylabel("P(deceptive favored | k, something fits)")
     axes.set_xlabel("k, rollouts per episode")
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from bayes_mesa.convergence import convergence
 from bayes_mesa.crux import crux_table
+from bayes_mesa.datasets import UNITS
 from bayes_mesa.diagnosis import mixings
 from bayes_mesa.explorer import explorer_section
 from bayes_mesa.forecasts import FORECASTS, READ
@@ -20,7 +21,7 @@ from bayes_mesa.number_text import (
     error_text,
     interval_text,
     nats_text,
-    number_text,
+    page_number_text,
     percent_text,
     probability_text,
 )
@@ -30,6 +31,7 @@ from bayes_mesa.report_figures import regime_figure, report_figures
 from bayes_mesa.report_regime import regime_section
 from bayes_mesa.store import write_text
 from bayes_mesa.summary import Results, summary_of
+from bayes_mesa.wording import one_way
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -37,6 +39,10 @@ if TYPE_CHECKING:
 #: A parameter whose median moved by fewer prior sds, and whose width changed by a smaller share, is
 #: called where it was: draws of 4000 alone can do that.
 _STAYED = 0.1
+
+#: A line may break here, and after so many letters without such a place.
+_AFTER = re.compile(r"(?<=[(\[._])")
+_UNBROKEN = 24
 
 #: Kinds of belief, and what the page says of each.
 _KINDS = {
@@ -88,13 +94,17 @@ def render(tree: xr.DataTree, summary: dict[str, Any] | None = None) -> str:
     figures = report_figures(tree, summary, converged.families, crux)
     if regime is not None and regime.summary is not None:
         figures["regime"] = regime_figure(regime.summary)
-    return (
+    evidence = json.loads(tree.attrs.get("evidence", "[]"))
+    text = str(tree.attrs["model_text"])
+    page: str = (
         _environment()
         .get_template("report.html.j2")
         .render(
             summary=summary,
             attributes=tree.attrs,
-            evidence=json.loads(tree.attrs.get("evidence", "[]")),
+            evidence=evidence,
+            apart=[t["name"] for t in evidence if f"[evidence.{t['name']}]" not in text],
+            left_out="log_likelihood" not in tree.children and "\n[evidence." in text,
             beliefs=by_kind(json.loads(tree.attrs["beliefs"])),
             verdict=verdict(summary),
             spread=spread(summary),
@@ -110,6 +120,8 @@ def render(tree: xr.DataTree, summary: dict[str, Any] | None = None) -> str:
             figures=figures,
         )
     )
+    # A name must not turn round the figures beside it.
+    return one_way(page)
 
 
 def _environment() -> Any:
@@ -124,11 +136,13 @@ def _environment() -> Any:
     )
     environment.filters |= {
         "probability": probability_text,
-        "number": number_text,
+        "number": page_number_text,
         "nats": nats_text,
-        "percent": percent_text,
-        "error": error_text,
-        "interval": interval_text,
+        "percent": lambda share: _tied(percent_text(share)),
+        "tied": _tied,
+        "error": _error,
+        "interval": _interval,
+        "unit": _unit,
         "variance": _variance,
         "breakable": _breakable,
     }
@@ -198,18 +212,49 @@ def _variance(share: Mapping[str, float | None]) -> Any:
         return said
     ends = f"{_rounded(lower)}–{_rounded(upper)}".replace("–−", " to −")
     ends = ends.replace("–", " to ") if ends.startswith("−") else ends
-    return Markup("{}<br><small>{}</small>").format(said, ends)
+    return Markup('{}<br><small class="whole">{}</small>').format(said, ends)
 
 
 def _rounded(share: float) -> str:
     return f"{abs(round(100 * share)) if share > -0.005 else round(100 * share)}".replace("-", "−")
 
 
-def _breakable(name: str) -> Any:
-    """A name or expression that a line may break after each opening bracket, dot and underscore."""
+def _tied(text: str) -> str:
+    """Every sign of per cent tied to its number, so that no line begins with one."""
+    return re.sub(r"(?<=\d) (?=%)|(?<=[<>]) ", "\N{NO-BREAK SPACE}", text)
+
+
+def _error(figure: Mapping[str, float | None]) -> Any:
+    return _whole(error_text(figure).replace(" ", "\N{NO-BREAK SPACE}"))
+
+
+def _interval(figure: Mapping[str, float | None], point: str = "exactly") -> Any:
+    return _whole(interval_text(figure, point))
+
+
+def _whole(text: str) -> Any:
+    """A text whose numbers no line breaks, not even at the hyphen of an exponent."""
     from markupsafe import Markup, escape
 
-    return Markup(re.sub(r"([(\[._])", r"\1<wbr>", str(escape(name))))
+    numbers = r"(1 − )?[\d.]+e-\d+"
+    return Markup(re.sub(numbers, r'<span class="whole">\g<0></span>', str(escape(text))))
+
+
+def _unit(quantity: str) -> str:
+    """Unit of a quantity of the model; empty where it has none or its name says it."""
+    head = quantity.partition(".")[0]
+    return "" if head == "bits" else UNITS.get(quantity, UNITS.get(head, ""))
+
+
+def _breakable(name: str) -> Any:
+    """A name that a line may break after each opening bracket, dot and underscore.
+
+    And wherever it would go on for long without any of them, so that no name widens its table.
+    """
+    from markupsafe import Markup, escape
+
+    words = (re.sub(rf"(\S{{{_UNBROKEN}}})(?=\S)", r"\1\0", part) for part in _AFTER.split(name))
+    return Markup("<wbr>").join(Markup("<wbr>").join(map(escape, w.split("\0"))) for w in words)
 
 
 def _with_interval(figure: dict[str, Any]) -> str:

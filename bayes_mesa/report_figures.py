@@ -12,7 +12,7 @@ from bayes_mesa.convergence import FamilyMixing
 from bayes_mesa.cost_plot import CostPlane, plot_costs
 from bayes_mesa.critical_plot import Turning, plot_critical
 from bayes_mesa.margin_plot import plot_margin
-from bayes_mesa.number_text import number_text, percent_text, probability_text
+from bayes_mesa.number_text import page_number_text, percent_text, probability_text
 from bayes_mesa.page_figure import INK, Data, ReportFigure, page_figure
 from bayes_mesa.phase_map import phase, quantities
 from bayes_mesa.phase_plot import plot_phase
@@ -62,7 +62,7 @@ def regime_figure(found: Mapping[str, Any]) -> ReportFigure:
     rows = [
         (
             str(p["rollouts"]),
-            number_text(p["episodes"]),
+            page_number_text(p["episodes"]),
             probability_text(p["success"]["mean"]),
             _interval(p["success"]),
             probability_text(p["deceptive_favored_given_fit"]["mean"]),
@@ -77,7 +77,9 @@ def regime_figure(found: Mapping[str, Any]) -> ReportFigure:
         *("P(deceptive favored), where something fits", "90 %", "nothing fits", "in the window"),
     )
     window = (
-        f"from {inside['least']} to {inside['greatest']}" if inside else "empty for these beliefs"
+        f"It is shaded, from {inside['least']} to {inside['greatest']}."
+        if inside
+        else "For these beliefs there is none, and nothing is shaded."
     )
     return page_figure(
         partial(plot_regime, found, figsize=(_WIDTH, 9.0)),
@@ -86,7 +88,7 @@ def regime_figure(found: Mapping[str, Any]) -> ReportFigure:
         "succeeds, and the probability that a deceptive program is favored.",
         "More rollouts let programs think longer, honest ones as well as deceptive ones. Look for "
         "a stretch of k where the upper curve is above its target and the lower one still under "
-        f"its limit: it is shaded, and {window}.",
+        f"its limit. {window}",
         Data(header, tuple(rows)),
     )
 
@@ -119,7 +121,9 @@ def _costs(tree: xr.DataTree) -> ReportFigure:
     frontier = plane.frontier()
     rows = []
     for k, (name, kind) in enumerate(zip(plane.names, plane.classes, strict=True)):
-        ends = [number_text(x) for v in (plane.bits, plane.steps) for x in np.quantile(v[k], _ENDS)]
+        ends = [
+            page_number_text(x) for v in (plane.bits, plane.steps) for x in np.quantile(v[k], _ENDS)
+        ]
         rows.append((name, kind, *ends, "yes" if k in frontier else "no"))
     header = (
         *("structure", "class", "bits: 5 %", "median", "95 %"),
@@ -152,7 +156,7 @@ def _margin(tree: xr.DataTree) -> ReportFigure:
         there = margins[~np.isnan(margins)]
         ends = np.quantile(there, _ENDS, method="inverted_cdf") if there.size else [np.nan] * 3
         wins = float(np.mean(margins > 0.0))
-        rows.append((family, percent_text(wins), *(number_text(float(x)) for x in ends)))
+        rows.append((family, percent_text(wins), *(page_number_text(float(x)) for x in ends)))
     return page_figure(
         partial(plot_margin, tree, figsize=(_WIDTH, 1.6 + 1.1 * len(rows))),
         "margin",
@@ -171,7 +175,7 @@ def _critical(tree: xr.DataTree, family: str) -> ReportFigure:
     if found.prior.size:
         curves = {f"{found.parameter} before the evidence": found.prior} | curves
     rows = [
-        (name, *(number_text(float(x)) for x in _quantiles(values)))
+        (name, *(page_number_text(float(x)) for x in _quantiles(values)))
         for name, values in curves.items()
     ]
     rows += [
@@ -195,7 +199,7 @@ def _critical(tree: xr.DataTree, family: str) -> ReportFigure:
 def _phase(tree: xr.DataTree, component: str | None) -> ReportFigure:
     found = phase(tree, component, rates=7, values=7)
     rows = [
-        (number_text(float(x)), *(probability_text(float(p)) for p in row))
+        (page_number_text(float(x)), *(probability_text(float(p)) for p in row))
         for x, row in zip(found.values, found.probability, strict=True)
     ]
     return page_figure(
@@ -210,7 +214,7 @@ def _phase(tree: xr.DataTree, component: str | None) -> ReportFigure:
         Data(
             (
                 f"{found.component} ↓ rate, steps per bit →",
-                *(number_text(float(x)) for x in found.rates),
+                *(page_number_text(float(x)) for x in found.rates),
             ),
             tuple(rows),
         ),
@@ -247,9 +251,11 @@ def _ranks(tree: xr.DataTree, mixed: FamilyMixing) -> ReportFigure:
         partial(_closed_ranks, tree, family, [n for n, *_ in worst], size),
         f"ranks_{family}",
         f"Rank plots of the unknowns of the {family} family whose chains agree least.",
-        f"{family}: the unknowns whose R-hat is largest, one curve for each chain. Chains that "
-        "agree wander about 0; a curve that stays to one side is a chain that saw other values, "
-        "and marked points are where it departs.",
+        f"{family}: the unknowns whose R-hat is largest, one curve for each chain. Across: ranks "
+        "among the draws of all chains, from 0 to 1; upwards: by how much the chain’s share of "
+        "draws below a rank exceeds that rank. Chains that agree wander about 0; a curve that "
+        "stays to one side is a chain that saw other values. Where p, of ArviZ’s test that ranks "
+        "are uniform, is below α, marked points are those that depart.",
         Data(("unknown", "R-hat", "bulk ESS"), tuple(rows)),
     )
 
@@ -259,10 +265,25 @@ def _closed_ranks(
 ) -> Any:
     """ArviZ draws with pyplot, which would keep the figure."""
     from matplotlib import pyplot
+    from matplotlib.ticker import MaxNLocator
 
     figure, axes = plot_ranks(tree, family=family, coords={"parameter": names}, figsize=figsize)
     pyplot.close(figure)
+    # Four stand side by side and below each other, on a phone as well.
+    figure.get_layout_engine().set(h_pad=0.1, w_pad=0.1)
     for ax in axes:
+        ax.set_xticks([0.0, 0.5, 1.0], labels=["0", "0.5", "1"])
+        # ArviZ leaves the heights without a scale, and a far curve runs through its p.
+        ax.yaxis.set_visible(True)
+        ax.yaxis.set_major_locator(MaxNLocator(4))
+        ax.spines["left"].set_visible(True)
+        ax.tick_params(axis="y", left=True, labelleft=True)
+        heights = [line.get_ydata() for line in ax.get_lines()]
+        reach = 1.1 * max((float(np.max(np.abs(h))) for h in heights if len(h)), default=1.0)
+        ax.set_ylim(-reach, 1.6 * reach)
+        for said in ax.texts:
+            said.set(x=0.02, y=0.99, va="top", transform=ax.transAxes, fontsize=10)
+        ax.title.set_fontsize(11)
         for line in ax.get_lines():
             line.set_rasterized(True)
         for marked in ax.collections:

@@ -163,14 +163,18 @@ def _unsealed(path: Path) -> bytes:
     """The netCDF part of a result file whose seal agrees with it."""
     try:
         # A pipe or a device would be read for ever.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise ResultFileError(f"{path}: is not a regular file")
-        content = path.read_bytes()
+        mode = path.stat().st_mode
+        content = path.read_bytes() if stat.S_ISREG(mode) else b""
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or error
         raise ResultFileError(f"{_shown(path)}: cannot be opened: {reason}") from error
+    if not stat.S_ISREG(mode):
+        name_it = ", but a folder: name the posterior.nc in it" if stat.S_ISDIR(mode) else ""
+        raise ResultFileError(f"{_shown(path)}: is not a regular file{name_it}")
     if not content.startswith(MAGIC):
-        raise ResultFileError(f"{path}: is not a netCDF-4 file")
+        raise ResultFileError(
+            f"{path}: is not a netCDF-4 file, as posterior.nc of `bayes-mesa run` is"
+        )
     data, seal = content[:-SEAL_BYTES], content[-SEAL_BYTES:]
     if not seal.startswith(SEAL):
         raise ResultFileError(

@@ -13,6 +13,8 @@ Location = tuple[str | int, ...]
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _LONGEST = 60
+# Embeddings, overrides and isolates: whatever follows them is read from right to left, or reversed.
+_TURNING = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _MOST_COMPARED = 200
 
 
@@ -29,6 +31,11 @@ def field_name(location: Location) -> str:
 
 def _key(name: str) -> str:
     return shortened(name) if _BARE.fullmatch(name) else quoted(name)
+
+
+def one_way(text: str) -> str:
+    """The text with every mark that would reverse what follows it replaced by a visible one."""
+    return _TURNING.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def quoted(text: str) -> str:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,23 @@ def call(*args, status=0):
 def shell(*args, **kwargs):
     command = [sys.executable, "-m", "bayes_mesa", *map(str, args)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, **kwargs)
+
+
+def test_the_version_is_told():
+    assert call("--version").stdout == f"bayes_mesa {version('bayes_mesa')}\n"
+
+
+def test_the_list_of_commands_cuts_no_sentence():
+    assert "..." not in call("--help").stdout.split("Commands:")[1]
+
+
+def test_a_file_of_the_wrong_kind_is_called_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.toml").write_text("")
+    Path("out").mkdir()
+    assert "did you mean mine.toml?" in call("check", "mine", status=2).stderr
+    assert "a model is wanted here" in call("check", "out/posterior.nc", status=2).stderr
+    assert "name the posterior.nc in it" in call("report", "out", "--out", "r", status=2).stderr
 
 
 def test_help_is_quick_and_loads_nothing_heavy():
@@ -457,7 +475,8 @@ CRITICAL = {"value": None, "always": False, "never": False, "crossings": 0}
     ("rate", "said"),
     [
         ({"always": True}, "favored at every exchange rate"),
-        ({"never": True}, "no deceptive program is favored where only bits count"),
+        ({"never": True}, "no deceptive program is favored at any exchange rate"),
+        ({"never": True, "crossings": 2}, "favored where only bits count (the verdict changes 2"),
         ({"value": 2.0, "crossings": 3}, "above 2 steps per bit (the verdict changes 3 times)"),
     ],
 )

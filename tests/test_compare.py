@@ -16,10 +16,12 @@ from small_models import (
     model,
     prior,
     structure,
+    two_sided,
 )
 
 import bayes_mesa as bm
 from bayes_mesa.attribution import attribute
+from bayes_mesa.beliefs import Known
 from bayes_mesa.common_draws import CommonDraws
 from bayes_mesa.comparison_text import comparison_text
 from bayes_mesa.differences import differences, groups
@@ -366,6 +368,54 @@ def test_a_posterior_without_evidence_is_its_model(files):
     assert [s.name for s in found.sides] == ["before.toml", "after.nc"]
     assert found.differences[0].changes == again.differences[0].changes
     assert [c.keys for c in found.differences[0].contributions] == [("bits.goal",)]
+
+
+def test_what_does_not_fit_counts_as_in_the_figures():
+    """A family counts by the share of its draws in which any program fits."""
+
+    def at(most, honest):
+        sides = (lognormal(honest, 1.0), 1.0), (lognormal(3.0, 1.0), lognormal(1.0, 1.0))
+        families = (
+            family("linear", 0.2, rate=lognormal(0.0, 1.0)),
+            family("levin", 0.8, kappa=lognormal(0.0, 1.0)),
+        )
+        capacity = Selection(Known(1.0), max_bits=most)
+        return two_sided(*sides, families=families, selection=capacity)
+
+    found, pair = compared(at(20.0, 3.0), at(30.0, 4.0))
+    assert found.sides[0].figures["nothing_fits"] > 0.1
+    for e in ESTIMANDS:
+        own, others = (s.figures[e]["mean"] for s in found.sides)
+        assert pair.changes[e].mean == pytest.approx(others - own, abs=1e-12)
+
+
+def test_an_update_is_evidence_too(files):
+    tree = bm.fit(bm.load_model(files / "after.toml"), num_samples=250, num_chains=2)
+    after = bm.update(tree, likelihood_ratio=20.0)
+    found, pair = compared(files / "after.toml", after)
+    assert found.sides[1].evidence == ("likelihood ratio 20",)
+    assert [c.label for c in pair.contributions] == ["evidence"]
+    for e in ESTIMANDS:
+        own, others = (s.figures[e] for s in found.sides)
+        assert others["mean"] == bm.summarize(after)[e]["mean"] > own["mean"]
+        assert pair.changes[e].mean == pytest.approx(others["mean"] - own["mean"])
+        # What both say of the prior cancels, and is no error of the difference.
+        wanted = np.hypot(own["mcse"], others["mcse"])
+        assert pair.changes[e].error == pytest.approx(wanted)
+
+
+def test_a_result_is_itself_again(files):
+    tree = bm.fit(bm.load_model(files / "after.toml"), num_samples=250, num_chains=2)
+    path = save_posterior(bm.update(tree, likelihood_ratio=2.0), files / "updated.nc")
+    _, pair = compared(path, path)
+    assert pair.contributions == ()
+    assert "again" in pair.sentences[0]
+    drawn = bm.fit(small(), num_samples=50, num_chains=2)
+    _, other = compared(drawn, drawn)
+    assert "made in Python" in other.notes[0]
+    for e in ESTIMANDS:
+        assert (pair.changes[e].mean, pair.changes[e].error) == (0.0, 0.0)
+        assert (other.changes[e].mean, other.changes[e].error) == (0.0, 0.0)
 
 
 @pytest.mark.slow

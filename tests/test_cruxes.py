@@ -24,6 +24,8 @@ from bayes_mesa.beliefs import Known
 from bayes_mesa.cli import app
 from bayes_mesa.crux import crux_table, cruxes
 from bayes_mesa.crux_result import FAMILY, FROM_DRAWS, REJUDGED_DRAWS, REJUDGED_PRIOR
+from bayes_mesa.crux_sample import _inflation
+from bayes_mesa.crux_text import _sensitivity
 from bayes_mesa.errors import InputError
 from bayes_mesa.fitting import fit
 from bayes_mesa.flips import smallest_factor
@@ -35,7 +37,7 @@ from bayes_mesa.partial_information import (
     worth_of_group,
     worth_of_one,
 )
-from bayes_mesa.power_scaling import likelihood_sensitivities, prior_sensitivity
+from bayes_mesa.power_scaling import likelihood_sensitivities, prior_noise, prior_sensitivity
 from bayes_mesa.redrawing import Redraw
 from bayes_mesa.rejudging import Judge, whole_values
 from bayes_mesa.reloaded import reloaded_model
@@ -43,6 +45,7 @@ from bayes_mesa.slot_draws import slot_draws
 from bayes_mesa.store import save_posterior
 from bayes_mesa.updating import update
 from bayes_mesa.variance_shares import (
+    Mixture,
     first_order,
     first_order_of_groups,
     total_effect,
@@ -123,6 +126,54 @@ def test_what_never_changes_may_still_change_too_rarely_to_be_seen():
     assert math.isnan(first_order(np.arange(99.0), np.ones(99)).mean)
 
 
+def test_what_a_single_draw_says_is_not_certain():
+    """One draw of 400 decides otherwise: whether it changes says nothing of the next one."""
+    y = np.r_[np.zeros(399), 1.0]
+    for again in (np.zeros(400), np.r_[1.0, np.zeros(398), 1.0]):
+        found = total_effect(y, again)
+        assert found.lower < 0.1
+        assert found.upper > 0.9
+    found = first_order(np.random.default_rng(42).random(400), y)
+    assert found.upper > 0.9
+    found = first_order_of_groups(np.arange(400) % 2, y)
+    assert found.upper > 0.9
+
+
+def test_errors_of_the_families_probabilities_count():
+    """Family 0: y = x > 0; family 1: y = e > 1.5. Probabilities known to ± 0.05."""
+
+    def sample(rng, pi, size):
+        label = (np.arange(size) >= round(pi * size)).astype(int)
+        x, e, new = rng.standard_normal((3, size))
+        other = (rng.random(size) >= pi).astype(int)
+        y, again, under = (
+            np.where(f == 0, z > 0.0, e > 1.5) + 0.0
+            for f, z in ((label, x), (label, new), (other, x))
+        )
+        gain = Decision(1.0, -3.0).gain(y)
+        mixture = Mixture(label, 0.05**2 * np.array([[1.0, -1.0], [-1.0, 1.0]]))
+        return x, y, again, under, label, gain, mixture
+
+    def shares(x, y, again, under, label, gain, mixture):
+        return (
+            first_order(x, y, mixture=mixture),
+            total_effect(y, again, mixture=mixture),
+            total_effect(y, under, mixture=mixture, of_mixture=True),
+            first_order_of_groups(label, y, mixture=mixture),
+        )
+
+    true = [s.mean for s in shares(*sample(np.random.default_rng(42), 0.4, 200_000))]
+    everything = worth_of_everything(sample(np.random.default_rng(42), 0.4, 200_000)[5]).mean
+    hits = np.zeros(5)
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        drawn = sample(rng, 0.4 + 0.05 * rng.standard_normal(), 1000)
+        hits[:4] += [s.lower <= t <= s.upper for s, t in zip(shares(*drawn), true, strict=True)]
+        worth = worth_of_everything(drawn[5], mixture=drawn[6])
+        hits[4] += abs(worth.mean - everything) <= 1.645 * worth.error
+    assert np.all(hits / 100 > 0.75)
+
+
 def test_groups_share_what_their_means_do():
     rng = np.random.default_rng(42)
     label = rng.integers(3, size=N)
@@ -152,8 +203,18 @@ def test_totals_of_draws_alone_see_an_interaction_of_two():
     assert found["c"].mean < 0.1
 
 
+def test_totals_of_draws_alone_have_errors_and_leave_the_global_stream_alone():
+    x = np.random.default_rng(42).lognormal(size=(2, 400))
+    np.random.seed(1)  # noqa: NPY002
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    found = totals_of_draws(dict(zip("ab", x, strict=True)), (x[0] > x[1]) + 0.0)
+    assert np.array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+    for share in found.values():
+        assert share.lower < share.mean < share.upper
+
+
 def test_totals_of_draws_need_draws():
-    with pytest.raises(InputError, match="at least 300 draws"):
+    with pytest.raises(InputError, match="at least 400 draws"):
         totals_of_draws({"a": np.ones(5), "b": np.ones(5)}, np.ones(5))
 
 
@@ -175,6 +236,12 @@ def test_worth_of_one_of_two_normals(mean):
     assert abs(everything.mean - closed(math.hypot(0.8, 0.5))) < 5.0 * everything.error
     assert worth_of_one(rng.random(20_000), gain).mean < 5.0 * one.error
     assert worth_of_one(np.ones(20_000), gain).mean == 0.0
+
+
+def test_few_draws_tell_no_worth():
+    x = np.random.default_rng(42).random(20)
+    assert worth_of_one(x, x - 0.5).as_dict() == {"mean": None, "error": None}
+    assert worth_of_one(x, np.ones(20)).mean == 0.0
 
 
 def test_worth_of_a_group():
@@ -359,6 +426,70 @@ def test_flips_of_a_rate_and_of_costs_under_a_constraint():
             assert rows[name].by_family["linear"].flip.factor == rows[name].flip.factor
 
 
+def test_flips_under_a_constraint_that_leaves_little():
+    """1 % of the prior is left: the verdict with the moved median is even, all the same."""
+    parts = (component("a", lognormal(5.0, 1.0), 0.0), component("b", 0.0, lognormal(8.5, 1.0)))
+    shapes = (structure("honest", ["a"]), structure("deceptive", [], ["b"], deploy="other"))
+    tied = (at_least("bits.a", "steps.b"),)
+
+    def at(median):
+        rate = family("linear", rate=lognormal(median, 1.0))
+        return model(parts, shapes, (rate,), constraints=tied)
+
+    flip = by_name(of(at(3.0)))["linear_rate"].flip
+    again = fit(at(3.0 + math.log(flip.factor)), num_samples=1000)
+    mean = float(again["posterior"]["deceptive_favored"].mean())
+    assert abs(mean - 0.5) < 5.0 * math.sqrt(2.0) * 0.5 / math.sqrt(N)
+
+
+def test_where_nothing_fits_training_fails():
+    small = two_sided(
+        (lognormal(3.0, 1.0), 1.0),
+        (lognormal(3.0, 1.0), 1.0),
+        selection=Selection(Known(1.0), max_bits=20.0),
+    )
+    post = fit(small, num_samples=1000)
+    payoffs = {"train": {"safe": 0.0, "deceptive": 0.0, "failed": -1.0}, "stop": -0.5}
+    nothing = norm.sf((math.log(20.0) - 3.0) / 1.0) ** 2
+    for asked in ("deceptive_favored", "deceptive_mass", "margin"):
+        found = cruxes(post, small, of=asked, decision=payoffs, by_family=False)
+        # Train unless nothing fits: half of the stakes saved there.
+        assert abs(found.evpi.mean - 0.5 * nothing) < 5.0 * found.evpi.error
+
+
+def test_few_draws_are_said_to_be_few():
+    small = two_sided((lognormal(3.0, 1.0), 1.0), (lognormal(3.0, 1.0), 1.0))
+    post = fit(small, num_samples=5, num_chains=4)
+    found = cruxes(post)
+    assert 0.0 < found.probability < 1.0
+    assert "too few to say" in found.sentence
+    found = cruxes(post, small)
+    assert "nan" not in found.sentence
+    assert found.as_dict()["cruxes"][0]["evppi"] is None
+
+
+def test_draws_without_a_verdict_do_not_hide_how_draws_hang_together():
+    step = np.random.default_rng(42).standard_normal((2, 500))
+    walk = np.zeros((2, 500))
+    for k in range(1, 500):
+        walk[:, k] = 0.9 * walk[:, k - 1] + step[:, k]
+    whole = _inflation(walk)
+    assert whole > 5.0
+    walk[0, 3] = math.nan
+    assert _inflation(walk) == pytest.approx(whole, rel=0.1)
+    assert _inflation(np.full((2, 500), math.nan)) == 1.0
+
+
+def test_what_all_draws_agree_on_is_not_redrawn():
+    small = two_sided((lognormal(3.0, 1.0), 1.0), (lognormal(3.0, 1.0), 1.0))
+    values = {"bits.a": np.full(9, 20.0), "bits.b": np.arange(1.0, 10.0)}
+    values = whole_values(small, small.families[0], values, 9)
+    redraw = Redraw.from_draws(small, small.families[0], values)
+    rng = np.random.default_rng(42)
+    assert np.array_equal(redraw("bits.a", rng)["bits.a"], values["bits.a"])
+    assert set(redraw("bits.b", rng)["bits.b"]) <= set(values["bits.b"])
+
+
 def test_what_early_training_locks_in_counts():
     """Y = lock_in · 1 + (1 − lock_in) · 0: the path's belief has it all."""
     small = replace(
@@ -472,6 +603,24 @@ def test_after_an_update_the_draws_themselves_are_redrawn(post, found):
     assert after.rows[0].name == FAMILY
 
 
+def test_what_was_seen_of_one_program_is_not_judged_again(post):
+    """Masses are those of the program then: judged again they would be of another training."""
+    after = update(post, likelihood_ratio=2.0, of="program")
+    found = cruxes(after, of="deceptive_mass", by_family=False)
+    assert found.how == FROM_DRAWS
+    assert cruxes(after, by_family=False).how == REJUDGED_DRAWS
+
+
+def test_a_flip_moves_the_median_of_its_own_family(post):
+    after = update(post, likelihood_ratio=20.0)
+    found = by_name(cruxes(after, threshold=0.9))
+    flips = {f: c.flip for f, c in found["bits.get_base_obj"].by_family.items() if c.flip}
+    assert flips
+    for name, flip in flips.items():
+        drawn = after[f"posterior_{name}"]["bits"].sel(component="get_base_obj")
+        assert flip.median == pytest.approx(float(drawn.median()))
+
+
 @pytest.mark.slow
 def test_with_evidence_the_likelihood_has_a_sensitivity():
     small = two_sided((lognormal(3.0, 1.0), 1.0), (lognormal(3.0, 1.0), 1.0))
@@ -515,6 +664,8 @@ def test_a_regime_has_its_own_decision():
     found = cruxes(post, rollouts=4, by_family=False, of="deceptive_mass")
     rows = by_name(found)
     assert rows["task_rollouts"].total.mean == 0.0
+    # The stored verdict is another one than that at 4 rollouts.
+    assert rows["bits.get_base_obj"].prior_sensitivity is None
     with pytest.raises(InputError, match="rollouts must be a whole number from 1"):
         cruxes(post, rollouts=0)
 
@@ -562,6 +713,28 @@ def test_power_scaling_tells_the_informed_from_the_idle():
     assert prior_sensitivity(x, -0.5 * x**2) > 0.05
 
 
+def test_noise_of_power_scaling_is_told():
+    rng = np.random.default_rng(42)
+    y = (rng.random((4, 250)) < 0.2) + 0.0
+    density = -0.5 * rng.standard_normal((20, 4, 250)) ** 2
+    below = [prior_sensitivity(y, x) < prior_noise(y, x) for x in density]
+    assert sum(below) >= 15
+    informed = -2.0 * (y + 0.5 * rng.standard_normal(y.shape)) ** 2
+    assert prior_sensitivity(y, informed) > prior_noise(y, informed)
+    assert prior_noise(y, informed, inflation=4.0) == 2.0 * prior_noise(y, informed)
+    assert prior_noise(y, np.ones(y.shape)) == 0.0
+    assert prior_noise(np.ones(y.shape), informed) is None
+
+
+def test_noise_is_not_shown_as_a_sensitivity(found):
+    rows = by_name(found)
+    idle, known = rows["bits.mesaoptimize"], rows["bits.get_base_obj"]
+    assert known.prior_sensitivity > 3.0 * known.prior_sensitivity_noise
+    assert _sensitivity(known) == f"{known.prior_sensitivity:.2f}"
+    idle = replace(idle, prior_sensitivity=0.01, prior_sensitivity_noise=0.03)
+    assert _sensitivity(idle) == "< 0.03"
+
+
 def test_the_command(post, found, tmp_path):
     path = str(save_posterior(post, tmp_path / "posterior.nc"))
     runner = CliRunner()
@@ -571,7 +744,7 @@ def test_the_command(post, found, tmp_path):
     said = runner.invoke(app, ["cruxes", path, "--of", "mass", "--threshold", "0.4"])
     assert said.exit_code == 0
     assert "hangs most on" in said.stdout
-    assert "deceptive_mass" in said.stdout
+    assert "deceptive mass" in said.stdout
     said = runner.invoke(app, ["cruxes", path, "--payoffs", "1,2"])
     assert said.exit_code == 2
     assert "--payoffs must be three numbers" in said.output

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+from collections import Counter
 from html.parser import HTMLParser
 
 import numpy as np
@@ -230,6 +231,55 @@ def test_hostile_names_add_no_element():
     assert f"bits.{HOSTILE}" in [s["slot"] for s in json.loads(data)["sliders"]]
 
 
+FRAGMENTS = (
+    "<script>alert(1)<\u2215script>",
+    '"><svg onload=alert(1)>',
+    "' onmouseover='alert(1)",
+    "\u2028{{ 7*7 }}{% for x in y %}",
+    "-->--!><!--",
+    "&lt;b&gt;&#60;",
+    "javascript:alert(1)",
+    "x" * 500,
+)
+
+
+def named_section(names):
+    made = model(
+        (*(component(n, lognormal(3.0, 1.0)) for n in names), component("b", 60.0)),
+        (structure("honest", names), structure("pretender", ["b"], deploy="other")),
+        (family("linear", rate=lognormal(0.0, 1.0)),),
+    )
+    return str(explorer_section(bm.fit(made, num_samples=20, seed=42)).html)
+
+
+def test_two_hundred_hostile_names_add_no_element():
+    hostile = [f"{FRAGMENTS[k % 8]}{FRAGMENTS[k // 8 % 8]}{k}" for k in range(200)]
+    found, plain = (Elements(named_section(n)) for n in (hostile, [f"c{k}" for k in range(200)]))
+    assert Counter(found.tags) == Counter(plain.tags)
+    assert {n for n, _ in found.attributes} == {n for n, _ in plain.attributes}
+
+
+def test_names_that_turn_round_what_follows_are_the_same_everywhere():
+    name = "\u202ea\u2066"
+    named = model(
+        (component(name, lognormal(3.0, 1.0)), component("b", 20.0)),
+        (structure("honest", [name]), structure("pretender", ["b"], deploy="other")),
+        (family("linear", rate=lognormal(0.0, 1.0)),),
+    )
+    html = str(explorer_section(bm.fit(named, num_samples=50, seed=42)).html)
+    data = json.loads(re.search(r'id="explorer-data">(.*?)</script>', html).group(1))
+    shown = "bits.\N{REPLACEMENT CHARACTER}a\N{REPLACEMENT CHARACTER}"
+    assert shown in [s["slot"] for s in data["sliders"]]
+    assert shown in data["families"][0]["logs"]
+    assert f'data-slot="{shown}"' in html
+    assert not re.search("[\u202a-\u202e\u2066-\u2069]", html + json.dumps(data))
+
+
+def test_the_contents_lead_there_only_with_scripts(html):
+    assert re.search(r'<a href="#explorer" id="explorer-link" hidden>', html)
+    assert "link.hidden = false" in html
+
+
 def test_the_page_stays_small(html):
     assert len(html.encode()) < 5_000_000
 
@@ -424,6 +474,75 @@ def test_the_address_says_where_the_page_stands(browser, pages, shipped):
     )
     agrees(browser, shipped, None)
     assert browser.said == []
+
+
+HASHES = (
+    "pressure=1e300",
+    "pressure=1e-300&linear_rate=1e308&linear_rate=NaN",
+    "bits.get_base_obj=5e-324",
+    "weight.linear=1e308&weight.levin=1e308",
+    "weight.linear=0&weight.levin=0&weight.power=0",
+    "weight.linear=1e-320&weight.levin=0&weight.power=0",
+    "__proto__=1&constructor=2&weight.__proto__=3&cost=__proto__&family=toString",
+    "%E0%A4%A&cost=<img src=x onerror=alert(1)>",
+    "explorer",
+)
+
+
+@pytest.mark.slow
+@installed
+@pytest.mark.parametrize("fragment", HASHES)
+def test_no_address_makes_a_number_that_is_none(browser, pages, fragment):
+    browser.open(f"{pages['shipped']}#{fragment}")
+    shown = browser.value(READ)
+    numbers = [shown[n] for n in ("favored", "mass", "error", "effective")]
+    numbers += [x for own in shown["families"].values() for x in own]
+    assert all(isinstance(x, int | float) and np.isfinite(x) for x in numbers)
+    assert 0.0 <= shown["favored"] <= 1.0
+    assert shown["effective"] <= 6000.0 + 1e-6
+    assert sum(own[0] for own in shown["families"].values()) == pytest.approx(1.0)
+    assert shown["greyed"] == shown["doubt"] == (shown["effective"] < 100.0)
+    text = browser.value('document.getElementById("explorer").innerText')
+    assert not re.search("NaN|Infinity|undefined", text)
+    assert browser.value("document.querySelectorAll('#explorer img').length") == 0
+    assert browser.said == []
+
+
+@pytest.mark.slow
+@installed
+@pytest.mark.parametrize("end", [0.0, 1.0])
+def test_sliders_at_their_ends_give_pythons_numbers(browser, pages, shipped, end):
+    browser.open(pages["shipped"])
+    for slider in explorer_data(shipped)["sliders"]:
+        move(browser, f'[data-slot="{slider["slot"]}"]', end)
+        agrees(browser, shipped, {slider["slot"]: slider["to" if end else "from"]})
+        press(browser, "reset")
+    assert browser.said == []
+
+
+@pytest.mark.slow
+@installed
+def test_the_link_to_it_is_seen_and_leads_there(browser, pages):
+    browser.open(pages["shipped"])
+    link = "document.querySelector(\"nav a[href='#explorer']\")"
+    assert browser.value(f"{link}.getClientRects().length") > 0
+    browser.value(f"{link}.click()")
+    top = browser.value('document.getElementById("explorer").getBoundingClientRect().top')
+    assert abs(top) < 60
+    assert browser.said == []
+
+
+@pytest.mark.slow
+@installed
+@pytest.mark.parametrize("width", [320, 390])
+def test_intervals_stay_on_one_line(browser, pages, width):
+    browser.width(width)
+    browser.open(pages["shipped"])
+    broken = """[...document.querySelectorAll('.whole, #hangs small.whole')].filter(
+      (e) => e.getClientRects().length > 1).map((e) => e.textContent)"""
+    assert browser.value("document.querySelectorAll('#hangs .whole').length") > 0
+    assert browser.value(broken) == []
+    assert browser.value("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.slow

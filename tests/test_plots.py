@@ -341,6 +341,14 @@ def test_the_headline_in_a_notebook_and_in_a_terminal(tree):
         assert f"<td>{name}</td>" in page
 
 
+def test_the_headline_cuts_long_names_and_turns_nothing_round():
+    tree = shipped_like(num_samples=20)
+    tree.attrs["model"] = "\u202e" + "m" * 500
+    html = bm.show(tree)._repr_html_()
+    assert "m" * 80 not in html
+    assert "\u202e" not in html
+
+
 def test_the_headline_escapes_hostile_names():
     name = "<script>alert(1)</script>"
     tree = posterior_tree(

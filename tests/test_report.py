@@ -3,9 +3,11 @@
 import json
 import re
 import time
+import warnings
 from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -24,11 +26,15 @@ from bayes_mesa.diagnosis import mixing
 from bayes_mesa.fitting import fit
 from bayes_mesa.model import Selection
 from bayes_mesa.model_file import load_model
+from bayes_mesa.number_text import page_number_text
+from bayes_mesa.plot_style import plain
 from bayes_mesa.program_report import programs_in
 from bayes_mesa.recount import recount
 from bayes_mesa.report import by_kind, render, spread, verdict, write_report
+from bayes_mesa.report_figures import _closed_ranks, regime_figure
 from bayes_mesa.report_regime import regime_section
 from bayes_mesa.summary import summarize
+from bayes_mesa.wording import one_way
 
 VOID = {"meta", "br", "use", "path", "image", "line", "img", "wbr", "input"}
 
@@ -120,7 +126,7 @@ def test_it_is_small(html):
 
 def test_it_opens_with_the_verdict(tree, html):
     text = " ".join(Page(html).text)
-    assert verdict(summarize(tree)) in text
+    assert verdict(summarize(tree)) in text.replace("\N{NO-BREAK SPACE}", " ")
     assert text.index("A deceptive program is favored") < text.index("The two figures")
 
 
@@ -141,7 +147,7 @@ def test_it_says_everything_it_must(html):
         "numpy 2.0",
         "name = 'speed_simplicity'",
         "25 %−1 to 30",
-        "3e+04instead of 3e+03",
+        "30000instead of 3000",
     ):
         assert said in text, said
 
@@ -178,6 +184,24 @@ def test_it_says_how_to_cite_and_reopen_it(html):
         "bayes_mesa 0.1.0, model speed_simplicity (SHA-256 0000000000000000), seed 1",
     ):
         assert said in text, said
+
+
+def test_it_says_how_evidence_is_given_again(undrawn):
+    tree = shipped_like(num_samples=20)
+    own = "[evidence.own]\nkind = 'measurement'\n"
+    tree.attrs["evidence"] = json.dumps(
+        [{"name": n, "kind": "measurement", "rows": 1} for n in ("own", "given")]
+    )
+    tree.attrs["model_text"] += f"\n{own}"
+    text = " ".join("".join(Page(render(tree)).text).split())
+    assert "evidence that was given beside it (given), here called evidence.toml" in text
+    assert "--out results --evidence evidence.toml --seed" in text
+    tree.attrs["evidence"] = "[]"
+    text = " ".join("".join(Page(render(tree)).text).split())
+    assert "evidence.toml" not in text
+    assert "--out results --prior-only --seed" in text
+    tree.attrs["model_text"] = "nothing"
+    assert "--prior-only" not in render(tree)
 
 
 def test_beliefs_go_by_what_they_rest_on():
@@ -267,7 +291,7 @@ def test_a_hostile_name_adds_no_element(harmless, group):
     assert set(page.elements) == set(harmless.elements)
     # A longer name leaves the axes less room, and so fewer ticks.
     assert_same_elements(page, harmless)
-    assert "".join(page.text).count(name) >= 10
+    assert "".join(page.text).count(one_way(name)) >= 10
 
 
 def assert_same_elements(page, harmless):
@@ -300,7 +324,106 @@ def test_two_hundred_hostile_names_add_no_element(undrawn):
         pages.append(Page(render(tree)))
     assert_same_elements(*pages)
     text = "".join(pages[0].text)
-    assert [n for n in hostile_names(200) if text.count(n) < 4] == []
+    assert [n for n in hostile_names(200) if text.count(one_way(n)) < 4] == []
+
+
+TURNING = "[\u202a-\u202e\u2066-\u2069]"
+
+
+@pytest.mark.parametrize("mark", "\u202a\u202b\u202d\u202e\u2066\u2067\u2068")
+def test_no_name_turns_round_what_follows_it(undrawn, mark):
+    tree = shipped_like(num_samples=20)
+    tree.attrs |= dict.fromkeys(("title", "source", "note"), f"a{mark}b")
+    tree.attrs["warnings"] = json.dumps([f"{mark}name: 0.31 was cut off"])
+    text = "".join(Page(render(tree)).text)
+    assert not re.search(TURNING, text)
+    assert "\N{REPLACEMENT CHARACTER}name: 0.31 was cut off" in text
+
+
+def test_a_label_of_a_figure_does_not_turn_round_either():
+    assert "\u202e" not in plain("\u202eevil")
+
+
+def test_a_long_name_can_break_in_its_table():
+    said = str(report._breakable("x" * 500))
+    assert max(map(len, said.split("<wbr>"))) <= 30
+    assert said.replace("<wbr>", "") == "x" * 500
+    # Entities stay whole, and places that were there before too.
+    said = str(report._breakable("<" * 60 + "bits.a_b(c)"))
+    assert said.replace("<wbr>", "") == "&lt;" * 60 + "bits.a_b(c)"
+    assert said.endswith("bits.<wbr>a_<wbr>b(<wbr>c)")
+
+
+def test_letters_that_matplotlib_lacks_are_no_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        svg = page_figure._svg(lambda: titled("\u5fc3"), "alt", "salt")
+    assert "\u5fc3" in svg
+
+
+@pytest.mark.parametrize(
+    ("x", "text"),
+    [
+        (3162.3, "3160"), (1e7, "1e7"), (2.34e-05, "2.34e-5"), (0.0316, "0.0316"), (0.0, "0"),
+        (999_999.0, "1000000"), (1e6, "1e6"), (-4321.0, "-4320"), (5e-4, "5e-4"), (41.0, "41"),
+        (None, "–"), (float("nan"), "–"), (float("inf"), "∞"),
+    ],
+)  # fmt: skip
+def test_numbers_of_the_page_are_written_as_its_script_does(x, text):
+    assert page_number_text(x) == text
+
+
+def test_no_line_breaks_inside_a_number():
+    said = report._error({"mean": 1.3e-148, "mcse": 1e-148})
+    assert said.count('<span class="whole">') == 2
+    assert " " not in Page(str(said)).text[1]
+    assert "whole" in report._variance({"mean": 0.59, "lower": 0.56, "upper": 0.63})
+    assert report._tied("0.5 (90 % of < 0.1 %)") == "0.5 (90\xa0% of <\xa00.1\xa0%)"
+
+
+def test_on_paper_small_letters_are_smaller_than_the_others(html):
+    # They are sized by the root's letters, which therefore must shrink with the body's.
+    assert re.search(r"@media print \{.*html \{ font-size: 10pt; \}", html, re.DOTALL)
+
+
+def test_colours_that_differ_in_light_differ_in_dark():
+    shades = set(page_figure._SHADES.values())
+    assert len(shades) == 4
+    css = files("bayes_mesa").joinpath("templates", "report.css").read_text("utf-8")
+    dark = re.search(r"prefers-color-scheme: dark\) \{\s*:root \{(.*?)\}", css, re.DOTALL)[1]
+    named = dict(re.findall(r"--([a-z]+): #([0-9a-f]{6})", dark))
+    own = [named[re.search("--([a-z]+)", shade)[1]] for shade in sorted(shades)]
+    channels = [np.array([int(c[k : k + 2], 16) for k in (0, 2, 4)]) for c in own]
+    for k, one in enumerate(channels):
+        for other in channels[:k]:
+            assert np.linalg.norm(one - other) > 80
+
+
+def test_the_window_is_shaded_only_where_there_is_one(with_regime):
+    found = regime_section(with_regime).summary
+    some = regime_figure(found | {"window": {"least": 4, "greatest": 32}})
+    assert some.caption.endswith("It is shaded, from 4 to 32.")
+    none = regime_figure(found | {"window": None})
+    assert none.caption.endswith("nothing is shaded.")
+
+
+def test_no_figure_draws_in_ink_that_dark_swallows(html, with_regime):
+    drawn = html + str(regime_figure(regime_section(with_regime).summary).svg)
+    greys = {g for g in re.findall(r"#([0-9a-f]{2})\1\1\b", drawn)}
+    # 0x11 is the black line beside a white one on the phase diagram's own ground.
+    assert {g for g in greys if int(g, 16) < 0x66} <= {"11"}
+
+
+def test_rank_plots_have_a_scale_and_no_curve_runs_through_their_p(tree):
+    names = [name for name, *_ in mixing(tree["posterior_levin"].to_dataset()).unknowns[:4]]
+    figure, axes = _closed_ranks(tree, "levin", names, (5.8, 4.6))
+    figure.canvas.draw()
+    for ax in axes:
+        assert len([t for t in ax.get_yticklabels() if t.get_text()]) >= 2
+        low, high = ax.get_ylim()
+        highest = max(np.max(line.get_ydata()) for line in ax.get_lines())
+        assert (highest - low) / (high - low) < 0.85
+        assert all(t.get_transform() == ax.transAxes for t in ax.texts)
 
 
 def test_it_is_written_whole(tree, html, tmp_path, monkeypatch):
@@ -495,7 +618,7 @@ def test_a_hostile_grammar_adds_no_element(grammar_tree, harmless_grammar, group
     page = Page(render(hostile_grammar_tree(grammar_tree, name)))
     assert page.open == []
     assert_same_elements(page, harmless_grammar)
-    assert "".join(page.text).count(name) >= 60
+    assert "".join(page.text).count(one_way(name)) >= 60
 
 
 def with_engines(tree, engines, **variables):

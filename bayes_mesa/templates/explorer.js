@@ -245,9 +245,9 @@
   }
 
   function percentText(x) {
-    if (x > 0 && x < 0.001) return "< 0.1 %";
-    if (x > 0.999 && x < 1) return "> 99.9 %";
-    return `${Number((100 * x).toPrecision(3))} %`;
+    if (x > 0 && x < 0.001) return "<\u00a00.1\u00a0%";
+    if (x > 0.999 && x < 1) return ">\u00a099.9\u00a0%";
+    return `${Number((100 * x).toPrecision(3))}\u00a0%`;
   }
 
   function numberText(x) {
@@ -324,11 +324,10 @@
       const tall = Math.max(up(ends[row]) - y, 0);
       for (const x of logs) {
         const wide = across(x + half) - across(x - half);
-        // A little wider than its place: no seams between cells.
         cells.push(
           element(
             "rect",
-            { class: "cell", x: across(x - half), y, width: wide + 0.35, height: tall + 0.35 },
+            { class: "cell", x: across(x - half), y, width: wide, height: tall },
             svg,
           ),
         );
@@ -374,7 +373,7 @@
     const y = height - 36;
     for (let k = 0; k < steps; k += 1) {
       const x = MARGIN.left + k * wide;
-      const place = { class: "cell", x, y, width: wide + 0.35, height: 12 };
+      const place = { class: "cell", x, y, width: wide, height: 12 };
       element("rect", { ...place, "fill-opacity": k / (steps - 1) }, svg);
     }
     element("rect", { class: "frame", x: MARGIN.left, y, width: right - MARGIN.left, height: 12 }, svg);
@@ -525,12 +524,15 @@
 
   function setMedian(slot, value) {
     if (!(value > 0 && Number.isFinite(value))) return;
-    if (value === sliders.get(slot).median) state.medians.delete(slot);
-    else state.medians.set(slot, value);
+    // No farther than the slider goes: beyond it no draw is left, and numbers overflow.
+    const slider = sliders.get(slot);
+    const median = Math.min(Math.max(value, slider.from), slider.to);
+    if (median === slider.median) state.medians.delete(slot);
+    else state.medians.set(slot, median);
   }
 
   function setWeight(name, value) {
-    if (!(value >= 0 && Number.isFinite(value))) return;
+    if (!(value >= 0 && value <= 1)) return;
     const weights = new Map(families.map((f) => [f.name, weightOf(f)]));
     weights.set(name, value);
     // Some family must have weight.
@@ -649,6 +651,8 @@
 
   recall();
   section.hidden = false;
+  const link = byId("link");
+  if (link) link.hidden = false;
   showControls();
   show();
   if (phase && "ResizeObserver" in window) {

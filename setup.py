@@ -35,7 +35,10 @@ EXTENSIONS = [
 setup(
     packages=[
         "bayes_mesa",
-        "bayes_mesa.evidence",
+        *(
+            f"bayes_mesa.{init.parent.name}"
+            for init in sorted(Path("bayes_mesa").glob("*/__init__.py"))
+        ),
         "bayes_mesa._ext",
         "bayes_mesa.models",
         "bayes_mesa.models.evidence",
@@ -47,7 +50,7 @@ setup(
         "bayes_mesa.models.evidence": "models/evidence",
     },
     package_data={
-        "bayes_mesa": ["templates/*"],
+        "bayes_mesa.pages": ["templates/*"],
         "bayes_mesa.models": ["*.toml", "*.csv"],
         "bayes_mesa.models.evidence": ["*.toml", "*.csv"],
     },

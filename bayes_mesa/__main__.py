@@ -1,6 +1,6 @@
 """`python -m bayes_mesa` is `bayes-mesa`."""
 
-from bayes_mesa.cli import main
+from bayes_mesa.interface.cli import main
 
 if __name__ == "__main__":
     main()

@@ -9,22 +9,8 @@ from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
 
-from bayes_mesa import schema
-from bayes_mesa.crosscheck import crosscheck
-from bayes_mesa.document import Document, read_document
-from bayes_mesa.elicited import KIND, clashes, judgement_tables, with_elicited
-from bayes_mesa.errors import InputError, ModelFileError
-from bayes_mesa.evidence import KINDS
-from bayes_mesa.evidence.reading import (
-    as_evidence,
-    read_evidence,
-    why_no_kind,
-    why_no_name,
-)
-from bayes_mesa.facts_file import read_facts
-from bayes_mesa.grammar import Grammar
-from bayes_mesa.grammar_check import check_grammar, labelled, summable
-from bayes_mesa.model import (
+from bayes_mesa.domain.grammar import Grammar
+from bayes_mesa.domain.model import (
     EvidenceTable,
     Facts,
     Family,
@@ -33,11 +19,25 @@ from bayes_mesa.model import (
     Selection,
     Structure,
 )
-from bayes_mesa.pool import Judgement, Pool
-from bayes_mesa.source_file import why_outside
-from bayes_mesa.tables import read_csv
-from bayes_mesa.toml_source import read_toml
-from bayes_mesa.wording import Location, listed, shown, suggestion
+from bayes_mesa.domain.pool import Judgement, Pool
+from bayes_mesa.errors import InputError, ModelFileError
+from bayes_mesa.evidence import KINDS
+from bayes_mesa.evidence.elicited import KIND, clashes, judgement_tables, with_elicited
+from bayes_mesa.evidence.reading import (
+    as_evidence,
+    read_evidence,
+    why_no_kind,
+    why_no_name,
+)
+from bayes_mesa.reading import schema
+from bayes_mesa.reading.crosscheck import crosscheck
+from bayes_mesa.reading.document import Document, read_document
+from bayes_mesa.reading.facts_file import read_facts
+from bayes_mesa.reading.grammar_check import check_grammar, labelled, summable
+from bayes_mesa.reading.source_file import why_outside
+from bayes_mesa.reading.tables import read_csv
+from bayes_mesa.reading.toml_source import read_toml
+from bayes_mesa.text.wording import Location, listed, shown, suggestion
 
 __all__ = ["as_evidence", "load_evidence", "load_model", "shipped_models"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bayes_mesa import fact_sums
+from bayes_mesa.costing import fact_sums
 from benchmarks.compiling import compiled
 from benchmarks.draws import FACTS, FIXED_CALLS, FIXED_DRAWS, fixed_arguments
 from benchmarks.timing import Row, busy, by_turns

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bayes_mesa.grammar import Code, Grammar
+from bayes_mesa.domain.grammar import Code, Grammar
 from benchmarks.compiling import compiled
 
 RULES, SYMBOLS, WIDTH, NODES = 16, 4, 2, 512

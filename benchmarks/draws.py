@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from bayes_mesa.exchange import LN2
-from bayes_mesa.fact_sums import draw_programs, log_fact_factor
+from bayes_mesa.costing.exchange import LN2
+from bayes_mesa.costing.fact_sums import draw_programs, log_fact_factor
 from benchmarks.peer import Peer
 from benchmarks.timing import Row, agree, busy, by_turns, effective
 
@@ -248,7 +248,7 @@ def _log_z(bits: Any, steps: Any, fact_bits: Any, fact_steps: Any) -> Any:
     import jax.numpy as jnp
     from jax.scipy.special import logsumexp
 
-    from bayes_mesa.fact_sums_jax import log_fact_factor
+    from bayes_mesa.costing.fact_sums_jax import log_fact_factor
 
     factor = log_fact_factor(
         "levin", pressure=1.0, parameters={"kappa": KAPPA}, steps=steps, uses=USES,

@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from bayes_mesa.certificate import At, Weights
-from bayes_mesa.exchange import LN2, penalty
-from bayes_mesa.listing import listed_programs
-from bayes_mesa.model import CLASSES
-from bayes_mesa.program_search import UNIT, Search
-from bayes_mesa.slots import parameters
+from bayes_mesa.costing.exchange import LN2, penalty
+from bayes_mesa.domain.model import CLASSES
+from bayes_mesa.domain.slots import parameters
+from bayes_mesa.grammars.certificate import At, Weights
+from bayes_mesa.grammars.listing import listed_programs
+from bayes_mesa.grammars.program_search import UNIT, Search
 from benchmarks.bare_trees import pointer, shared_components
 from benchmarks.compiling import compiled
 from benchmarks.nine_rules import COSTS, EXCHANGE, FAMILIES, GRAMMAR, LOSSES, MODEL, theta

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from bayes_mesa.exchange import LN2
+from bayes_mesa.costing.exchange import LN2
 from benchmarks.peer import Peer
 from benchmarks.timing import Row, agree, by_turns, effective, timed
 
@@ -267,7 +267,7 @@ def _log_z_summed(theta: Mapping[str, Any]) -> Any:
     import jax.numpy as jnp
     from jax.scipy.special import logsumexp
 
-    from bayes_mesa.fact_sums_jax import log_fact_factor
+    from bayes_mesa.costing.fact_sums_jax import log_fact_factor
 
     factor = log_fact_factor(
         "levin",

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from bayes_mesa.beliefs import Known
-from bayes_mesa.grammar import Grammar, Rule
-from bayes_mesa.model import Component, Family, Model, Selection
-from bayes_mesa.slots import assemble, slots
+from bayes_mesa.domain.beliefs import Known
+from bayes_mesa.domain.grammar import Grammar, Rule
+from bayes_mesa.domain.model import Component, Family, Model, Selection
+from bayes_mesa.domain.slots import assemble, slots
 
 KAPPA, RATE = 1.0, 200.0
 

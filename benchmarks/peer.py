@@ -1,7 +1,8 @@
 """The peer: NumPyro's DiscreteHMCGibbs, run as its user would, less what is not sampling.
 
 Compilation and the search for a starting point are done once, before the clock; then each run is
-one compiled scan per chain, chains in threads as in `bayes_mesa.nuts`, from fresh random keys.
+one compiled scan per chain, chains in threads as in `bayes_mesa.inference.nuts`, from fresh random
+keys.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from bayes_mesa.grammar import Grammar
+from bayes_mesa.domain.grammar import Grammar
 
 Tree = tuple[Any, ...]
 Path = tuple[int, ...]

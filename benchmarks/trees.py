@@ -15,13 +15,13 @@ from functools import cache
 
 import numpy as np
 
-from bayes_mesa.grammar import Code
-from bayes_mesa.interpreter import interpret
-from bayes_mesa.tempered_moves import MOVES
-from bayes_mesa.tempered_starts import starting_programs
-from bayes_mesa.tempered_target import Target
-from bayes_mesa.tempered_walk import Settings, StopFlag, Walk
-from bayes_mesa.tree_draws import draw_grammar_programs
+from bayes_mesa.chains.tempered_moves import MOVES
+from bayes_mesa.chains.tempered_starts import starting_programs
+from bayes_mesa.chains.tempered_target import Target
+from bayes_mesa.chains.tempered_walk import Settings, StopFlag, Walk
+from bayes_mesa.domain.grammar import Code
+from bayes_mesa.domain.interpreter import interpret
+from bayes_mesa.grammars.tree_draws import draw_grammar_programs
 from benchmarks import bare_trees, peer_trees
 from benchmarks.heap import in_use
 from benchmarks.nine_rules import COSTS, EXCHANGE, FAMILIES, GRAMMAR, LOSSES, MODEL, theta

@@ -85,7 +85,7 @@ def first_paragraph(text: str) -> str:
 
 def commands() -> dict[str, Any]:
     """Every command, in the order of the help."""
-    from bayes_mesa.cli import app
+    from bayes_mesa.interface.cli import app
 
     group: Any = typer.main.get_command(app)
     return dict(group.commands)

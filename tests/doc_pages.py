@@ -205,7 +205,7 @@ class Runner:
     def _command(self, words: list[str], block: Block, status: int) -> str:
         name, *rest = words
         if Path(name).name == "bayes-mesa":
-            from bayes_mesa.cli import app
+            from bayes_mesa.interface.cli import app
 
             done = CliRunner().invoke(app, rest)
             assert done.exit_code == status, f"{block.where}: {words}: {done.output}"
@@ -265,6 +265,6 @@ def not_printed(block: Block, printed: str) -> list[str]:
 
 def commands() -> dict[str, Any]:
     """Every command of `bayes-mesa`, by name."""
-    from bayes_mesa.cli import app
+    from bayes_mesa.interface.cli import app
 
     return dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]

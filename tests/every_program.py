@@ -7,8 +7,8 @@ import numpy as np
 from small_grammars import codes_up_to
 from small_models import LN2, phi, theta_at
 
-from bayes_mesa.interpreter import interpret
-from bayes_mesa.model import CLASSES
+from bayes_mesa.domain.interpreter import interpret
+from bayes_mesa.domain.model import CLASSES
 
 
 @dataclass(frozen=True)

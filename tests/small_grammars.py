@@ -3,11 +3,11 @@
 from collections import Counter
 from types import MappingProxyType
 
-from bayes_mesa.beliefs import Known
-from bayes_mesa.expression import parse_expression
-from bayes_mesa.grammar import Grammar, Rule
-from bayes_mesa.interpreter import interpret
-from bayes_mesa.model import Component, Facts, Family, Model, Selection, Structure
+from bayes_mesa.domain.beliefs import Known
+from bayes_mesa.domain.expression import parse_expression
+from bayes_mesa.domain.grammar import Grammar, Rule
+from bayes_mesa.domain.interpreter import interpret
+from bayes_mesa.domain.model import Component, Facts, Family, Model, Selection, Structure
 
 NO_FACTS = Facts()
 FAMILIES = {

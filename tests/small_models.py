@@ -6,9 +6,9 @@ from itertools import product
 
 import numpy as np
 
-from bayes_mesa.beliefs import FORMS, Known, Prior
-from bayes_mesa.costs import Counts, totals
-from bayes_mesa.model import (
+from bayes_mesa.costing.costs import Counts, totals
+from bayes_mesa.domain.beliefs import FORMS, Known, Prior
+from bayes_mesa.domain.model import (
     Component,
     Constraint,
     Correlation,
@@ -18,7 +18,7 @@ from bayes_mesa.model import (
     Quantity,
     Structure,
 )
-from bayes_mesa.slots import assemble, slots
+from bayes_mesa.domain.slots import assemble, slots
 
 LN2 = float(np.log(2.0))
 

@@ -384,7 +384,7 @@ def test_a_likelihood_ratio_of_eight(base):
 
 
 def test_the_page_shows_the_forecasts_of_the_package():
-    from bayes_mesa.forecasts import FORECASTS, READ
+    from bayes_mesa.regimes.forecasts import FORECASTS, READ
 
     rows = re.findall(r"^\| .*(?:Carlsmith|Greenblatt|the same, after).*\|$", PAGE, re.MULTILINE)
     assert len(rows) == len(FORECASTS)

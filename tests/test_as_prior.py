@@ -11,14 +11,14 @@ from small_models import lognormal, prior, two_sided
 from typer.testing import CliRunner
 
 import bayes_mesa as bm
-from bayes_mesa import cli
-from bayes_mesa.belief_fit import compared, fit_prior
-from bayes_mesa.beliefs import FORMS, Known, Prior
-from bayes_mesa.console import next_prior_text
-from bayes_mesa.dependence import stated
+from bayes_mesa.domain.beliefs import FORMS, Known, Prior
+from bayes_mesa.domain.slots import slots
 from bayes_mesa.errors import InputError
-from bayes_mesa.prior_draws import draw_prior
-from bayes_mesa.slots import slots
+from bayes_mesa.handing_on.belief_fit import compared, fit_prior
+from bayes_mesa.handing_on.dependence import stated
+from bayes_mesa.interface import cli
+from bayes_mesa.interface.console import next_prior_text
+from bayes_mesa.verdicts.prior_draws import draw_prior
 
 DRAWS = {"num_samples": 500, "num_chains": 4}
 

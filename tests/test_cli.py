@@ -20,12 +20,12 @@ import typer
 from synthetic import family_dataset, posterior_tree, shipped_like
 from typer.testing import CliRunner
 
-from bayes_mesa import cli
-from bayes_mesa.cli import POSTERIOR
-from bayes_mesa.console import checkup_text, columns, headline, progress_bar
-from bayes_mesa.page_text import Page, Table, show
-from bayes_mesa.store import open_posterior, save_posterior
-from bayes_mesa.summary import summarize
+from bayes_mesa.interface import cli
+from bayes_mesa.interface.cli import POSTERIOR
+from bayes_mesa.interface.console import checkup_text, columns, headline, progress_bar
+from bayes_mesa.interface.page_text import Page, Table, show
+from bayes_mesa.results.store import open_posterior, save_posterior
+from bayes_mesa.results.summary import summarize
 
 TWO = """
 [model]
@@ -104,7 +104,7 @@ def test_a_file_of_the_wrong_kind_is_called_by_its_name(tmp_path, monkeypatch):
 
 def test_help_is_quick_and_loads_nothing_heavy():
     code = (
-        "import sys; from bayes_mesa.cli import app\n"
+        "import sys; from bayes_mesa.interface.cli import app\n"
         "try: app(['--help'])\n"
         "except SystemExit as e: assert e.code == 0\n"
         "heavy = {'jax', 'numpyro', 'xarray', 'arviz_stats', 'matplotlib', 'pandas', 'rich'}\n"
@@ -197,7 +197,7 @@ def test_a_folder_with_results_is_refused_before_any_work(model, tmp_path, monke
     call(*args)
     before = (out / "summary.json").read_bytes()
     with monkeypatch.context() as patched:
-        patched.setattr("bayes_mesa.fitting.fit", None)
+        patched.setattr("bayes_mesa.inference.fitting.fit", None)
         done = call(*args, "--seed", 5, status=2)
     assert "posterior.nc" in done.stderr
     assert "--force" in done.stderr
@@ -220,7 +220,7 @@ def seen(monkeypatch):
     def fit(model, evidence=None, **settings):
         calls.append((evidence, settings))
 
-    monkeypatch.setattr("bayes_mesa.fitting.fit", fit)
+    monkeypatch.setattr("bayes_mesa.inference.fitting.fit", fit)
     monkeypatch.setattr(cli, "_write_results", lambda *_: {})
     return calls
 
@@ -255,7 +255,7 @@ def test_our_own_fault_is_one_line_and_status_1(model, tmp_path, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("something\nodd")
 
-    monkeypatch.setattr("bayes_mesa.fitting.fit", broken)
+    monkeypatch.setattr("bayes_mesa.inference.fitting.fit", broken)
     done = call("run", model, "--out", tmp_path / "out", status=1)
     assert len(done.stderr.splitlines()) == 1
     assert "RuntimeError: something odd" in done.stderr
@@ -265,14 +265,14 @@ def test_our_own_fault_is_one_line_and_status_1(model, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("partial", [False, True])
 def test_an_interrupt_keeps_what_was_finished(model, tmp_path, monkeypatch, partial):
-    from bayes_mesa.fitting import Interrupted
+    from bayes_mesa.inference.fitting import Interrupted
 
     tree = posterior_tree({"linear": family_dataset(np.tile([0, 1], (2, 10)))})
 
     def interrupted(*_, **__):
         raise Interrupted(tree if partial else None)
 
-    monkeypatch.setattr("bayes_mesa.fitting.fit", interrupted)
+    monkeypatch.setattr("bayes_mesa.inference.fitting.fit", interrupted)
     out = tmp_path / "out"
     done = call("run", model, "--out", out, status=130)
     assert done.stderr.startswith("interrupted: ")
@@ -289,7 +289,7 @@ def test_an_interrupt_after_the_fit_keeps_the_posterior(model, tmp_path, monkeyp
     def interrupted(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bayes_mesa.summary.summarize", interrupted)
+    monkeypatch.setattr("bayes_mesa.results.summary.summarize", interrupted)
     out = tmp_path / "out"
     done = call("run", model, "--out", out, "--draws", 10, status=130)
     assert done.stderr == f"interrupted: the whole fit is in {out / 'posterior.nc'}\n"
@@ -496,7 +496,7 @@ def test_critical_exchange_in_words(rate, said):
 
 
 def test_module_is_runnable():
-    assert Path(cli.__file__).with_name("__main__.py").exists()
+    assert (Path(cli.__file__).parent.parent / "__main__.py").exists()
     assert shell("--help").returncode == 0
 
 

@@ -20,17 +20,17 @@ from small_models import (
 )
 
 import bayes_mesa as bm
-from bayes_mesa.attribution import attribute
-from bayes_mesa.beliefs import Known
-from bayes_mesa.common_draws import CommonDraws
-from bayes_mesa.comparison_text import comparison_text
-from bayes_mesa.differences import differences, groups
-from bayes_mesa.in_between import between
-from bayes_mesa.model import Heuristics, Overlap, Path, Selection
-from bayes_mesa.paired_verdicts import ESTIMANDS
-from bayes_mesa.prior_draws import draw_prior
-from bayes_mesa.slots import slots
-from bayes_mesa.store import save_posterior
+from bayes_mesa.comparison.attribution import attribute
+from bayes_mesa.comparison.differences import differences, groups
+from bayes_mesa.comparison.in_between import between
+from bayes_mesa.comparison.paired_verdicts import ESTIMANDS
+from bayes_mesa.domain.beliefs import Known
+from bayes_mesa.domain.model import Heuristics, Overlap, Path, Selection
+from bayes_mesa.domain.slots import slots
+from bayes_mesa.interface.comparison_text import comparison_text
+from bayes_mesa.results.store import save_posterior
+from bayes_mesa.verdicts.common_draws import CommonDraws
+from bayes_mesa.verdicts.prior_draws import draw_prior
 
 SIZE = {"num_samples": 250, "num_chains": 2}
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from small_models import component, family, model, structure, theta_at
 
-from bayes_mesa.beliefs import Known
-from bayes_mesa.costs import Counts, totals
-from bayes_mesa.model import Facts, Heuristics, Overlap
+from bayes_mesa.costing.costs import Counts, totals
+from bayes_mesa.domain.beliefs import Known
+from bayes_mesa.domain.model import Facts, Heuristics, Overlap
 
 LINEAR = family("linear", rate=1.0)
 COMPONENTS = (component("a", 3, 5), component("b", 7, 11), component("c", 13, 17))

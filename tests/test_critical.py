@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference.envelope import verdict
 
-from bayes_mesa import least
 from bayes_mesa._ext.envelope import verdicts
-from bayes_mesa.critical import critical_exchange
+from bayes_mesa.costing import least
+from bayes_mesa.costing.critical import critical_exchange
 
 
 def critical(family, bits, steps, deceptive, *, eligible=None, uses=None, facts=()):

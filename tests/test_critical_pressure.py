@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 from small_grammars import catalan, chain, finite, post_like, rule
 
-from bayes_mesa.critical_pressure import critical_pressure, tree_sums
+from bayes_mesa.domain.critical_pressure import critical_pressure, tree_sums
+from bayes_mesa.domain.grammar import Grammar
+from bayes_mesa.domain.recursion import finite_symbols, reachable
 from bayes_mesa.errors import InputError
-from bayes_mesa.grammar import Grammar
-from bayes_mesa.recursion import finite_symbols, reachable
 
 
 def made(symbol, name, args=(), weight=1.0):

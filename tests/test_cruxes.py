@@ -20,31 +20,35 @@ from small_models import (
 )
 from typer.testing import CliRunner
 
-from bayes_mesa.beliefs import Known
-from bayes_mesa.cli import app
-from bayes_mesa.crux import crux_table, cruxes
-from bayes_mesa.crux_result import FAMILY, FROM_DRAWS, REJUDGED_DRAWS, REJUDGED_PRIOR
-from bayes_mesa.crux_sample import _inflation
-from bayes_mesa.crux_text import _sensitivity
+from bayes_mesa.domain.beliefs import Known
+from bayes_mesa.domain.model import Facts, Path, Selection
 from bayes_mesa.errors import InputError
-from bayes_mesa.fitting import fit
-from bayes_mesa.flips import smallest_factor
-from bayes_mesa.model import Facts, Path, Selection
+from bayes_mesa.handing_on.reloaded import reloaded_model
+from bayes_mesa.handing_on.slot_draws import slot_draws
+from bayes_mesa.inference.fitting import fit
+from bayes_mesa.interface.cli import app
+from bayes_mesa.interface.crux_text import _sensitivity
 from bayes_mesa.model_file import load_model
-from bayes_mesa.partial_information import (
+from bayes_mesa.regimes.updating import update
+from bayes_mesa.results.store import save_posterior
+from bayes_mesa.sensitivity.crux import crux_table, cruxes
+from bayes_mesa.sensitivity.crux_result import FAMILY, FROM_DRAWS, REJUDGED_DRAWS, REJUDGED_PRIOR
+from bayes_mesa.sensitivity.crux_sample import _inflation
+from bayes_mesa.sensitivity.flips import smallest_factor
+from bayes_mesa.sensitivity.partial_information import (
     Decision,
     worth_of_everything,
     worth_of_group,
     worth_of_one,
 )
-from bayes_mesa.power_scaling import likelihood_sensitivities, prior_noise, prior_sensitivity
-from bayes_mesa.redrawing import Redraw
-from bayes_mesa.rejudging import Judge, whole_values
-from bayes_mesa.reloaded import reloaded_model
-from bayes_mesa.slot_draws import slot_draws
-from bayes_mesa.store import save_posterior
-from bayes_mesa.updating import update
-from bayes_mesa.variance_shares import (
+from bayes_mesa.sensitivity.power_scaling import (
+    likelihood_sensitivities,
+    prior_noise,
+    prior_sensitivity,
+)
+from bayes_mesa.sensitivity.redrawing import Redraw
+from bayes_mesa.sensitivity.rejudging import Judge, whole_values
+from bayes_mesa.sensitivity.variance_shares import (
     Mixture,
     first_order,
     first_order_of_groups,

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from bayes_mesa.beliefs import Known, Prior
-from bayes_mesa.dominance import dominance, never_costlier, never_favored
-from bayes_mesa.model import (
+from bayes_mesa.domain.beliefs import Known, Prior
+from bayes_mesa.domain.model import (
     Component,
     Constraint,
     Facts,
@@ -21,6 +20,7 @@ from bayes_mesa.model import (
     Quantity,
     Structure,
 )
+from bayes_mesa.verdicts.dominance import dominance, never_costlier, never_favored
 
 OPEN = Prior("LogNormal", (("loc", 3.0), ("scale", 2.0)))
 HALF = Prior("Beta", (("concentration1", 1.0), ("concentration0", 3.0)))

@@ -17,17 +17,17 @@ from test_prior_draws import ks
 from typer.testing import CliRunner
 
 from bayes_mesa import fit, load_evidence, load_model, numpyro_model, open_posterior, save_posterior
-from bayes_mesa.beliefs import Known
-from bayes_mesa.cli import app
-from bayes_mesa.datasets import describe_beliefs
-from bayes_mesa.elicited import judgement_tables, with_elicited
+from bayes_mesa.domain.beliefs import Known
+from bayes_mesa.domain.model import Selection
+from bayes_mesa.domain.pool import Judgement, Pool
+from bayes_mesa.domain.slots import Slot, slots
 from bayes_mesa.errors import InputError, ModelFileError
-from bayes_mesa.inference import Program, believed, site_distribution
-from bayes_mesa.model import Selection
-from bayes_mesa.pool import Judgement, Pool
-from bayes_mesa.prior_density import log_prior
-from bayes_mesa.prior_draws import draw_prior
-from bayes_mesa.slots import Slot, slots
+from bayes_mesa.evidence.elicited import judgement_tables, with_elicited
+from bayes_mesa.inference.datasets import describe_beliefs
+from bayes_mesa.inference.inference import Program, believed, site_distribution
+from bayes_mesa.inference.prior_density import log_prior
+from bayes_mesa.interface.cli import app
+from bayes_mesa.verdicts.prior_draws import draw_prior
 
 SIZE = 40_000
 SKEWED = Judgement(1.0, 10.0, 50.0)

@@ -15,14 +15,14 @@ from test_tempering import HONEST_SIDE, NEEDY, USED, far_apart, structures_only
 from test_tempering import limited as under
 
 import bayes_mesa as bm
-from bayes_mesa.engines import Engines
-from bayes_mesa.expression import parse_expression
-from bayes_mesa.model import Overlap
-from bayes_mesa.program_diagnosis import diagnose_programs
-from bayes_mesa.restored import restored_model
-from bayes_mesa.tempered_meaning import describe
-from bayes_mesa.tempered_walk import Settings
-from bayes_mesa.tempering import run_chains
+from bayes_mesa.chains.tempered_meaning import describe
+from bayes_mesa.chains.tempered_walk import Settings
+from bayes_mesa.chains.tempering import run_chains
+from bayes_mesa.domain.expression import parse_expression
+from bayes_mesa.domain.model import Overlap
+from bayes_mesa.drawing.program_diagnosis import diagnose_programs
+from bayes_mesa.results.restored import restored_model
+from bayes_mesa.verdicts.engines import Engines
 
 FAMILIES = ("linear", "levin", "power")
 LONE = known_facts([3.0, 0.5, 6.0], [10.0, 40.0, 3.0])
@@ -201,7 +201,7 @@ def one_tree(found, name, values, code):
     if found.grammar is None:
         alone = replace(found, structures=(found.structures[code[0]],))
         return EveryProgram.of(alone, found.family(name), values)
-    from bayes_mesa.frontier import program_structure
+    from bayes_mesa.grammars.frontier import program_structure
 
     program = replace(program_structure(found, code), code=())
     alone = replace(found, structures=(program,), grammar=None)

@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 from small_grammars import catalan, chain, codes_up_to, finite, post_like
 
-from bayes_mesa.beliefs import Known
-from bayes_mesa.certificate import At
-from bayes_mesa.coverage import exact_totals
-from bayes_mesa.engines import Engines
-from bayes_mesa.enumeration import programs_of
-from bayes_mesa.exchange import LN2, penalty
-from bayes_mesa.interpreter import interpret
-from bayes_mesa.listing import cheapest_programs
-from bayes_mesa.model import Facts, Overlap
-from bayes_mesa.slots import parameters
-from bayes_mesa.theta_at import theta_at
-from bayes_mesa.verdict import verdicts
+from bayes_mesa.costing.exchange import LN2, penalty
+from bayes_mesa.domain.beliefs import Known
+from bayes_mesa.domain.interpreter import interpret
+from bayes_mesa.domain.model import Facts, Overlap
+from bayes_mesa.domain.slots import parameters
+from bayes_mesa.grammars.certificate import At
+from bayes_mesa.grammars.coverage import exact_totals
+from bayes_mesa.grammars.listing import cheapest_programs
+from bayes_mesa.verdicts.engines import Engines
+from bayes_mesa.verdicts.enumeration import programs_of
+from bayes_mesa.verdicts.theta_at import theta_at
+from bayes_mesa.verdicts.verdict import verdicts
 
 #: Grammar, programs to list, and how much of the total they are known to reach.
 RISING = {

@@ -17,19 +17,21 @@ from reference import enumeration as slow
 from small_grammars import FAMILIES, catalan, chain, finite, grammar_model, post_like, rule
 from typer.testing import CliRunner
 
-from bayes_mesa import cli, enumeration, program_search
-from bayes_mesa.beliefs import Known
-from bayes_mesa.certificate import unlisted_prior_mass
-from bayes_mesa.console import enumeration_text
-from bayes_mesa.coverage import ClassTotals
-from bayes_mesa.critical_pressure import critical_pressure, tree_sums
-from bayes_mesa.enumeration import enumerate_programs, programs_of
+from bayes_mesa.domain.beliefs import Known
+from bayes_mesa.domain.critical_pressure import critical_pressure, tree_sums
+from bayes_mesa.domain.model import CLASSES, Facts
 from bayes_mesa.errors import InputError, RefusedError
-from bayes_mesa.listing import listed_programs
-from bayes_mesa.model import CLASSES, Facts
+from bayes_mesa.grammars import program_search
+from bayes_mesa.grammars.certificate import unlisted_prior_mass
+from bayes_mesa.grammars.coverage import ClassTotals
+from bayes_mesa.grammars.listing import listed_programs
+from bayes_mesa.grammars.program_search import UNIT, Search
+from bayes_mesa.interface import cli
+from bayes_mesa.interface.console import enumeration_text
 from bayes_mesa.model_file import load_model
-from bayes_mesa.program_search import UNIT, Search
-from bayes_mesa.theta_at import theta_at
+from bayes_mesa.verdicts import enumeration
+from bayes_mesa.verdicts.enumeration import enumerate_programs, programs_of
+from bayes_mesa.verdicts.theta_at import theta_at
 
 MASS = ("mean", "lower", "upper")
 
@@ -99,7 +101,7 @@ def test_bits_steps_and_classes_of_every_entry(name):
 
 
 def slow_text(model, code):
-    from bayes_mesa.expression import expression
+    from bayes_mesa.domain.expression import expression
 
     return expression(model.grammar, code)
 
@@ -416,7 +418,7 @@ def test_structures_alone_are_all_listed():
 
 
 def test_structures_agree_with_the_verdict():
-    from bayes_mesa.verdict import verdicts
+    from bayes_mesa.verdicts.verdict import verdicts
 
     model = load_model("speed_simplicity")
     result, place = enumerate_programs(model), theta_at(model, {})

@@ -12,15 +12,15 @@ from small_models import belief, component, family, lognormal, structure
 from typer.testing import CliRunner
 
 from bayes_mesa import InputError, fit, load_model
-from bayes_mesa.beliefs import Known
-from bayes_mesa.cli import app
-from bayes_mesa.episodes import (
+from bayes_mesa.domain.beliefs import Known
+from bayes_mesa.domain.model import Model, Selection
+from bayes_mesa.interface.cli import app
+from bayes_mesa.regimes.episodes import (
     episodes_curve,
     episodes_grid,
     episodes_sentence,
     episodes_summary,
 )
-from bayes_mesa.model import Model, Selection
 
 LN2 = math.log(2.0)
 REGIME = """

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from arviz_stats.base import array_stats
 
-from bayes_mesa.estimand import (
+from bayes_mesa.verdicts.estimand import (
     Average,
     Estimate,
     mean_and_mcse,

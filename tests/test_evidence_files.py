@@ -5,12 +5,12 @@ import pytest
 from small_models import component, family, lognormal, model, structure
 
 from bayes_mesa import load_evidence
-from bayes_mesa.beliefs import Known
+from bayes_mesa.domain.beliefs import Known
+from bayes_mesa.domain.model import Regime
 from bayes_mesa.errors import InputError, ModelFileError
 from bayes_mesa.evidence import KINDS
 from bayes_mesa.evidence.reading import as_evidence, read_evidence
-from bayes_mesa.model import Regime
-from bayes_mesa.wording import listed
+from bayes_mesa.text.wording import listed
 
 PARTS = {
     "components": [component("plan", lognormal(2, 1), 0), component("check", 5, lognormal(1, 1))],

@@ -26,15 +26,15 @@ from small_models import (
 )
 
 from bayes_mesa import fit, load_evidence
-from bayes_mesa.beliefs import Known
+from bayes_mesa.domain.beliefs import Known
+from bayes_mesa.domain.model import Heuristics, Regime, Selection
+from bayes_mesa.domain.slots import slots
 from bayes_mesa.errors import InputError
 from bayes_mesa.evidence import KINDS
 from bayes_mesa.evidence.replicate import SAMPLERS, TAILS
-from bayes_mesa.inference import Program, evidence_tables, numpyro_model, touched
-from bayes_mesa.log_mass import log_mass
-from bayes_mesa.model import Heuristics, Regime, Selection
-from bayes_mesa.slots import slots
-from bayes_mesa.verdict import verdicts
+from bayes_mesa.inference.inference import Program, evidence_tables, numpyro_model, touched
+from bayes_mesa.verdicts.log_mass import log_mass
+from bayes_mesa.verdicts.verdict import verdicts
 
 LN2 = np.log(2.0)
 FAMILIES = {

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_models import phi
 
-from bayes_mesa.exchange import FAMILIES, added_penalty, penalty, relative_penalty
+from bayes_mesa.costing.exchange import FAMILIES, added_penalty, penalty, relative_penalty
 
 PARAMETERS = {
     "linear": {"rate": 40.0},

@@ -26,11 +26,11 @@ from small_models import (
 from synthetic import shipped_like
 
 import bayes_mesa as bm
-from bayes_mesa.explorer import NUM_DRAWS, explorer_data, explorer_section
-from bayes_mesa.model import Heuristics, Selection
-from bayes_mesa.report import render
-from bayes_mesa.reweighed_phase import phase
-from bayes_mesa.stock import Stock
+from bayes_mesa.domain.model import Heuristics, Selection
+from bayes_mesa.pages.explorer import NUM_DRAWS, explorer_data, explorer_section
+from bayes_mesa.pages.report import render
+from bayes_mesa.reweighting.reweighed_phase import phase
+from bayes_mesa.reweighting.stock import Stock
 
 HOSTILE = '"><script>alert(1)<!--<img src=x onerror=alert(1)>'
 

@@ -5,15 +5,15 @@ from itertools import product
 import numpy as np
 import pytest
 
-from bayes_mesa.exchange import penalty
-from bayes_mesa.fact_choices import (
+from bayes_mesa.costing.exchange import penalty
+from bayes_mesa.costing.fact_choices import (
     choice_sums,
     derivation_steps,
     every_choice,
     minimal_choices,
 )
-from bayes_mesa.fact_sums import log_fact_factor
-from bayes_mesa.least import least_fact_penalty
+from bayes_mesa.costing.fact_sums import log_fact_factor
+from bayes_mesa.costing.least import least_fact_penalty
 
 FAMILIES = {
     "linear": {"rate": np.array([5.0, 0.7, 90.0])},

@@ -7,8 +7,8 @@ import pytest
 from reference import fact_choices
 from reference import fact_sums as twin
 
+from bayes_mesa.costing.fact_sums import log_fact_factor
 from bayes_mesa.errors import InputError
-from bayes_mesa.fact_sums import log_fact_factor
 
 PARAMETERS = {
     "linear": {"rate": 40.0},

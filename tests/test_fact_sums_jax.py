@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from bayes_mesa import fact_sums, fact_sums_jax
+from bayes_mesa.costing import fact_sums, fact_sums_jax
 
 PARAMETERS = {
     "linear": {"rate": 40.0},

@@ -9,11 +9,11 @@ import pytest
 from small_models import at_least, family, lognormal, two_sided
 
 import bayes_mesa as bm
-from bayes_mesa.beliefs import Known
-from bayes_mesa.datasets import told_apart
+from bayes_mesa.domain.beliefs import Known
+from bayes_mesa.domain.model import Heuristics, Selection
 from bayes_mesa.errors import InputError
-from bayes_mesa.families import parameters
-from bayes_mesa.model import Heuristics, Selection
+from bayes_mesa.inference.datasets import told_apart
+from bayes_mesa.results.families import parameters
 
 LN2 = np.log(2.0)
 MODEL = two_sided(
@@ -218,7 +218,7 @@ def test_without_evidence_nothing_moves(before):
 
 
 def test_every_kind_of_parameter_has_a_row():
-    from bayes_mesa.model import Facts, Overlap, Path
+    from bayes_mesa.domain.model import Facts, Overlap, Path
 
     found = two_sided(
         (lognormal(1, 1), lognormal(1, 1)),

@@ -19,10 +19,10 @@ from small_models import (
 from test_verdict import limited
 
 from bayes_mesa import fit, summarize
-from bayes_mesa.beliefs import Known
+from bayes_mesa.domain.beliefs import Known
+from bayes_mesa.domain.model import Facts, Heuristics, Path, Selection
 from bayes_mesa.errors import InputError, RefusedError
-from bayes_mesa.fitting import Interrupted
-from bayes_mesa.model import Facts, Heuristics, Path, Selection
+from bayes_mesa.inference.fitting import Interrupted
 
 LN2 = np.log(2.0)
 SETTINGS = {"num_warmup": 300, "num_samples": 500, "num_chains": 2}
@@ -530,7 +530,7 @@ def test_prior_results_are_read_by_arviz():
 def test_selection_with_facts_is_that_of_weighted_prior_draws(name):
     from small_models import known_facts, theta_at
 
-    from bayes_mesa.verdict import verdicts
+    from bayes_mesa.verdicts.verdict import verdicts
 
     chosen = next(f for f in SELECTED.families if f.name == name)
     found = two_sided(

@@ -15,13 +15,18 @@ from small_grammars import (
 )
 from small_models import phi
 
-from bayes_mesa import frontier as frontier_module
-from bayes_mesa.beliefs import Known
-from bayes_mesa.costs import Counts
+from bayes_mesa.costing.costs import Counts
+from bayes_mesa.domain.beliefs import Known
+from bayes_mesa.domain.model import CLASSES, Overlap
 from bayes_mesa.errors import InputError, RefusedError
-from bayes_mesa.frontier import frontier, program_structure, pursued_in_training, with_frontier
-from bayes_mesa.inside import System
-from bayes_mesa.model import CLASSES, Overlap
+from bayes_mesa.grammars import frontier as frontier_module
+from bayes_mesa.grammars.frontier import (
+    frontier,
+    program_structure,
+    pursued_in_training,
+    with_frontier,
+)
+from bayes_mesa.grammars.inside import System
 
 MODELS = {
     "post": (post_like(), 9),

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_grammars import catalan, chain, finite, post_like, rule
 
+from bayes_mesa.domain.expression import MAX_NODES, expression, parse_expression
+from bayes_mesa.domain.grammar import Grammar
+from bayes_mesa.domain.interpreter import interpret
+from bayes_mesa.domain.recursion import components, finite_symbols, reachable, recursive_rules
 from bayes_mesa.errors import InputError
-from bayes_mesa.expression import MAX_NODES, expression, parse_expression
-from bayes_mesa.grammar import Grammar
-from bayes_mesa.interpreter import interpret
 from bayes_mesa.model_file import load_model
-from bayes_mesa.recursion import components, finite_symbols, reachable, recursive_rules
 
 POST = post_like().grammar
 SHIPPED = load_model("program_space").grammar

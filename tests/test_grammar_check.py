@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayes_mesa.beliefs import Known, Prior
-from bayes_mesa.critical_pressure import critical_pressure
+from bayes_mesa.domain.beliefs import Known, Prior
+from bayes_mesa.domain.critical_pressure import critical_pressure
+from bayes_mesa.domain.grammar import Rule
+from bayes_mesa.domain.model import Column, Structure
 from bayes_mesa.errors import ModelFileError
-from bayes_mesa.grammar import Rule
-from bayes_mesa.model import Column, Structure
 from bayes_mesa.model_file import load_model
 
 SMALL = """\

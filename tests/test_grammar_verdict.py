@@ -7,12 +7,12 @@ import pytest
 from small_grammars import chain, codes_up_to, finite, grammar_model, post_like, random_model, rule
 from small_models import every_program, known_facts, theta_at
 
+from bayes_mesa.costing.exchange import LN2
+from bayes_mesa.domain.model import CLASSES
 from bayes_mesa.errors import RefusedError
-from bayes_mesa.exchange import LN2
-from bayes_mesa.frontier import frontier, program_structure, with_frontier
-from bayes_mesa.inside import System
-from bayes_mesa.model import CLASSES
-from bayes_mesa.verdict import refuse_what_has_no_exact_route, verdicts
+from bayes_mesa.grammars.frontier import frontier, program_structure, with_frontier
+from bayes_mesa.grammars.inside import System
+from bayes_mesa.verdicts.verdict import refuse_what_has_no_exact_route, verdicts
 
 FAMILIES = ("linear", "levin", "power")
 LISTED = {"plain": "follow(base)", "sly": "fake(base, own)", "open": "follow(own)"}

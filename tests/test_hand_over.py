@@ -10,8 +10,8 @@ from scipy import stats
 
 import bayes_mesa as bm
 from bayes_mesa.errors import InputError
-from bayes_mesa.flat_table import csv_chunks
-from bayes_mesa.inference import numpyro_model
+from bayes_mesa.inference.inference import numpyro_model
+from bayes_mesa.results.flat_table import csv_chunks
 
 MODEL = """
 [model]

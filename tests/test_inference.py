@@ -21,12 +21,12 @@ from small_models import (
 from test_prior_draws import ARGUMENTS
 
 from bayes_mesa import numpyro_model
-from bayes_mesa.beliefs import FORMS, Known
+from bayes_mesa.domain.beliefs import FORMS, Known
+from bayes_mesa.domain.model import Heuristics, Selection
+from bayes_mesa.domain.slots import Slot, slots
 from bayes_mesa.errors import InputError
-from bayes_mesa.inference import Program, evidence_tables, site_distribution, touched
-from bayes_mesa.model import Heuristics, Selection
-from bayes_mesa.prior_density import log_prior
-from bayes_mesa.slots import Slot, slots
+from bayes_mesa.inference.inference import Program, evidence_tables, site_distribution, touched
+from bayes_mesa.inference.prior_density import log_prior
 
 HALF_LINE = [n for n in FORMS if prior(n, *ARGUMENTS[n]).support[1] == np.inf]
 STEPS_A_AT_LEAST_B = at_least("steps.a", "steps.b")

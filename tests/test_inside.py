@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from small_grammars import catalan, chain, finite, grammar_model, post_like, rule
 
-from bayes_mesa import inside
 from bayes_mesa.errors import RefusedError
-from bayes_mesa.inside import State, System, solvable_order
-from bayes_mesa.reduced_system import ReducedSystem
+from bayes_mesa.grammars import inside
+from bayes_mesa.grammars.inside import State, System, solvable_order
+from bayes_mesa.grammars.reduced_system import ReducedSystem
 
 
 def counts(model, values):

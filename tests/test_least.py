@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference.least import least_added
 
-from bayes_mesa import least
-from bayes_mesa.least import fact_prefixes, least_fact_penalty
+from bayes_mesa.costing import least
+from bayes_mesa.costing.least import fact_prefixes, least_fact_penalty
 
 FAMILIES = {
     "linear": {"rate": (1e-2, 1e6)},

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bayes_mesa.marginal_likelihood import (
+from bayes_mesa.inference.marginal_likelihood import (
     LogMarginalLikelihood,
     agreed,
     bridge_sampling,

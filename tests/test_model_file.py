@@ -12,10 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayes_mesa.beliefs import Known, Prior, lognormal_from_quantiles
-from bayes_mesa.errors import InputError, ModelFileError
-from bayes_mesa.evidence import KINDS
-from bayes_mesa.model import (
+from bayes_mesa.domain.beliefs import Known, Prior, lognormal_from_quantiles
+from bayes_mesa.domain.model import (
     Component,
     Constraint,
     Correlation,
@@ -28,9 +26,11 @@ from bayes_mesa.model import (
     Selection,
     Structure,
 )
-from bayes_mesa.model import Path as PathDependence
+from bayes_mesa.domain.model import Path as PathDependence
+from bayes_mesa.errors import InputError, ModelFileError
+from bayes_mesa.evidence import KINDS
 from bayes_mesa.model_file import load_evidence, load_model, shipped_models
-from bayes_mesa.wording import listed
+from bayes_mesa.text.wording import listed
 
 FULL = """\
 [model]

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bayes_mesa.beliefs import Known, Prior
-from bayes_mesa.critical_pressure import critical_pressure
-from bayes_mesa.expression import parse_expression
-from bayes_mesa.interpreter import interpret
-from bayes_mesa.model import Quantity
+from bayes_mesa.domain.beliefs import Known, Prior
+from bayes_mesa.domain.critical_pressure import critical_pressure
+from bayes_mesa.domain.expression import parse_expression
+from bayes_mesa.domain.interpreter import interpret
+from bayes_mesa.domain.model import Quantity
 from bayes_mesa.model_file import load_model
 
 FOLDER = Path(__file__).resolve().parent.parent / "models"

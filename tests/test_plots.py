@@ -10,20 +10,20 @@ from small_grammars import post_like, uncertain
 from synthetic import STRUCTURES, family_dataset, posterior_tree, shipped_like
 
 import bayes_mesa as bm
-from bayes_mesa.cost_plot import CROWD, DRAWN, CostPlane, plot_costs
-from bayes_mesa.critical_plot import Turning, plot_critical
-from bayes_mesa.diagnosis import mixing
+from bayes_mesa.costing.exchange import penalty
 from bayes_mesa.errors import InputError
-from bayes_mesa.exchange import penalty
-from bayes_mesa.fitting import fit
-from bayes_mesa.margin_plot import plot_margin
-from bayes_mesa.notebook import show
-from bayes_mesa.phase_map import phase
-from bayes_mesa.phase_plot import plot_phase
-from bayes_mesa.plot_style import chosen, plain
-from bayes_mesa.probability_plot import MOST_ROWS, plot_masses, plot_probability
-from bayes_mesa.rank_plot import plot_ranks
-from bayes_mesa.summary import summarize
+from bayes_mesa.inference.fitting import fit
+from bayes_mesa.interface.notebook import show
+from bayes_mesa.plots.cost_plot import CROWD, DRAWN, CostPlane, plot_costs
+from bayes_mesa.plots.critical_plot import Turning, plot_critical
+from bayes_mesa.plots.margin_plot import plot_margin
+from bayes_mesa.plots.phase_map import phase
+from bayes_mesa.plots.phase_plot import plot_phase
+from bayes_mesa.plots.plot_style import chosen, plain
+from bayes_mesa.plots.probability_plot import MOST_ROWS, plot_masses, plot_probability
+from bayes_mesa.plots.rank_plot import plot_ranks
+from bayes_mesa.results.diagnosis import mixing
+from bayes_mesa.results.summary import summarize
 
 PLOTS = (plot_costs, plot_margin, plot_probability, plot_masses, plot_critical, plot_phase)
 

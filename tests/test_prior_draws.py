@@ -16,12 +16,12 @@ from small_models import (
     two_sided,
 )
 
-from bayes_mesa.beliefs import FORMS, Known
+from bayes_mesa.domain.beliefs import FORMS, Known
+from bayes_mesa.domain.model import Facts, Heuristics, Selection
+from bayes_mesa.domain.slots import Slot, slots
 from bayes_mesa.errors import InputError
-from bayes_mesa.model import Facts, Heuristics, Selection
-from bayes_mesa.prior_density import log_prior
-from bayes_mesa.prior_draws import draw_prior
-from bayes_mesa.slots import Slot, slots
+from bayes_mesa.inference.prior_density import log_prior
+from bayes_mesa.verdicts.prior_draws import draw_prior
 
 SIZE = 40_000
 ARGUMENTS = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from arviz_stats.base import array_stats
 
-from bayes_mesa.program_diagnosis import COMPARED, diagnose_programs
+from bayes_mesa.drawing.program_diagnosis import COMPARED, diagnose_programs
 
 NAMES = ["honest", "sly", "other_deceptive"]
 

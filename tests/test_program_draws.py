@@ -10,8 +10,8 @@ from reference import fact_choices
 from reference import program_draws as twin
 from scipy.stats import chi2
 
+from bayes_mesa.costing.fact_sums import draw_programs
 from bayes_mesa.errors import InputError
-from bayes_mesa.fact_sums import draw_programs
 
 PARAMETERS = {
     "linear": {"rate": 40.0},

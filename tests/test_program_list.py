@@ -8,15 +8,15 @@ from small_grammars import chain, codes_up_to, finite, post_like, random_model, 
 from small_models import every_program, known_facts, two_sided
 
 from bayes_mesa import fit, open_posterior, save_posterior, summarize
-from bayes_mesa.checkup import checkup
-from bayes_mesa.costs import Counts
-from bayes_mesa.dominance import dominance, never_favored
-from bayes_mesa.expression import expression
-from bayes_mesa.favorable import can_be_favored
-from bayes_mesa.frontier import frontier, program_structure, with_frontier
-from bayes_mesa.program_list import best_programs, with_listed
-from bayes_mesa.restored import restored_model
-from bayes_mesa.verdict import verdicts
+from bayes_mesa.costing.costs import Counts
+from bayes_mesa.domain.expression import expression
+from bayes_mesa.grammars.frontier import frontier, program_structure, with_frontier
+from bayes_mesa.pages.checkup import checkup
+from bayes_mesa.results.restored import restored_model
+from bayes_mesa.verdicts.dominance import dominance, never_favored
+from bayes_mesa.verdicts.favorable import can_be_favored
+from bayes_mesa.verdicts.program_list import best_programs, with_listed
+from bayes_mesa.verdicts.verdict import verdicts
 
 FACTS = known_facts([3.0, 0.5, 6.0, 2.0], [10.0, 40.0, 3.0, 8.0])
 

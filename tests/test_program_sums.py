@@ -14,15 +14,15 @@ import pytest
 from reference import program_sums as twin
 from small_grammars import catalan, chain, finite, grammar_model, post_like, rule
 
-from bayes_mesa.beliefs import Known
+from bayes_mesa.domain.beliefs import Known
+from bayes_mesa.domain.interpreter import interpret
+from bayes_mesa.domain.model import CLASSES, Facts, Overlap
+from bayes_mesa.domain.slots import assemble, slots
 from bayes_mesa.errors import InputError, RefusedError
-from bayes_mesa.inside import System
-from bayes_mesa.interpreter import interpret
-from bayes_mesa.model import CLASSES, Facts, Overlap
-from bayes_mesa.program_inputs import mandatory_steps
-from bayes_mesa.program_sums import class_sums
-from bayes_mesa.slots import assemble, slots
-from bayes_mesa.tree_draws import draw_grammar_programs
+from bayes_mesa.grammars.inside import System
+from bayes_mesa.grammars.program_inputs import mandatory_steps
+from bayes_mesa.grammars.program_sums import class_sums
+from bayes_mesa.grammars.tree_draws import draw_grammar_programs
 
 FAMILIES = ("linear", "levin", "power")
 FACTS = Facts(

@@ -12,15 +12,15 @@ from scipy.special import logsumexp
 from small_grammars import POST_COSTS, catalan, chain, finite, post_like
 from small_models import known_facts, lognormal, phi, theta_at
 
+from bayes_mesa.domain.interpreter import interpret
+from bayes_mesa.domain.model import CLASSES, Overlap, Selection
 from bayes_mesa.errors import RefusedError
-from bayes_mesa.fitting import fit
-from bayes_mesa.inside import System
-from bayes_mesa.inside_jax import stages
-from bayes_mesa.interpreter import interpret
-from bayes_mesa.log_mass import log_class_mass, log_mass
-from bayes_mesa.model import CLASSES, Overlap, Selection
-from bayes_mesa.program_sums import class_sums
-from bayes_mesa.program_sums_jax import base_steps, grounds, log_class_weights
+from bayes_mesa.grammars.inside import System
+from bayes_mesa.grammars.inside_jax import stages
+from bayes_mesa.grammars.program_sums import class_sums
+from bayes_mesa.grammars.program_sums_jax import base_steps, grounds, log_class_weights
+from bayes_mesa.inference.fitting import fit
+from bayes_mesa.verdicts.log_mass import log_class_mass, log_mass
 
 LN2 = np.log(2.0)
 FAMILIES = ("linear", "levin", "power")
@@ -311,11 +311,11 @@ def test_what_does_not_factorise_is_refused(change, what):
 
 
 def test_sums_that_are_too_large_are_refused(monkeypatch):
-    monkeypatch.setattr("bayes_mesa.program_sums_jax.MAX_COINS", 3)
+    monkeypatch.setattr("bayes_mesa.grammars.program_sums_jax.MAX_COINS", 3)
     with pytest.raises(RefusedError, match=r"at most 3 components .* found 4"):
         grounds(post_like())
-    monkeypatch.setattr("bayes_mesa.program_sums_jax.MAX_COINS", 8)
-    monkeypatch.setattr("bayes_mesa.program_sums_jax.MAX_SIZE", 1000)
+    monkeypatch.setattr("bayes_mesa.grammars.program_sums_jax.MAX_COINS", 8)
+    monkeypatch.setattr("bayes_mesa.grammars.program_sums_jax.MAX_SIZE", 1000)
     with pytest.raises(RefusedError, match="at most 1000 numbers"):
         grounds(post_like())
 

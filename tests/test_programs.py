@@ -11,14 +11,14 @@ from small_models import every_program, known_facts, lognormal, phi, shares, two
 from test_verdict import FAMILIES, USES, limited, three_structures
 
 from bayes_mesa import fit, open_posterior, sample_programs, save_posterior, summarize
-from bayes_mesa.beliefs import Known
+from bayes_mesa.domain.beliefs import Known
+from bayes_mesa.domain.expression import parse_expression
+from bayes_mesa.domain.interpreter import interpret
+from bayes_mesa.domain.model import Facts, Selection, Structure
+from bayes_mesa.drawing.programs import programs_only
 from bayes_mesa.errors import InputError
-from bayes_mesa.expression import parse_expression
-from bayes_mesa.interpreter import interpret
-from bayes_mesa.model import Facts, Selection, Structure
-from bayes_mesa.program_list import with_listed
-from bayes_mesa.programs import programs_only
-from bayes_mesa.restored import restored_model
+from bayes_mesa.results.restored import restored_model
+from bayes_mesa.verdicts.program_list import with_listed
 
 
 def quick(found, **settings):

@@ -17,12 +17,12 @@ from scipy import stats
 from small_models import family, lognormal, prior, two_sided
 
 from bayes_mesa import fit, simulate_evidence, simulate_judgements
-from bayes_mesa.beliefs import Known
-from bayes_mesa.compiled import _compile
-from bayes_mesa.inference import Program, evidence_tables, touched
-from bayes_mesa.model import Regime, Selection
-from bayes_mesa.nuts import run_nuts
-from bayes_mesa.slots import slots
+from bayes_mesa.domain.beliefs import Known
+from bayes_mesa.domain.model import Regime, Selection
+from bayes_mesa.domain.slots import slots
+from bayes_mesa.inference.compiled import _compile
+from bayes_mesa.inference.inference import Program, evidence_tables, touched
+from bayes_mesa.inference.nuts import run_nuts
 
 CONTENTS = (0.5, 0.9)
 LINEAR = family("linear", rate=lognormal(4.0, 1.0))

@@ -13,21 +13,21 @@ from small_models import component, family, known_facts, lognormal, model, struc
 from typer.testing import CliRunner
 
 import bayes_mesa as bm
-from bayes_mesa import cli
-from bayes_mesa.beliefs import Known
+from bayes_mesa.domain.beliefs import Known
+from bayes_mesa.domain.model import Regime
+from bayes_mesa.domain.task_success import episodes_lost, most_rollouts, success
 from bayes_mesa.errors import InputError, RefusedError
-from bayes_mesa.estimand import Average
 from bayes_mesa.evidence.multinomial import GroupedMultinomial
 from bayes_mesa.evidence.replicate import SAMPLERS
-from bayes_mesa.inference import evidence_tables
-from bayes_mesa.likelihood import log_likelihood
-from bayes_mesa.model import Regime
-from bayes_mesa.regime_curves import given_fit
-from bayes_mesa.regime_plot import plot_regime
-from bayes_mesa.regime_summary import summarize_regime
-from bayes_mesa.regimes import regime
-from bayes_mesa.task_success import episodes_lost, most_rollouts, success
-from bayes_mesa.verdict import verdicts
+from bayes_mesa.inference.inference import evidence_tables
+from bayes_mesa.inference.likelihood import log_likelihood
+from bayes_mesa.interface import cli
+from bayes_mesa.plots.regime_plot import plot_regime
+from bayes_mesa.regimes.regime_curves import given_fit
+from bayes_mesa.regimes.regime_summary import summarize_regime
+from bayes_mesa.regimes.regimes import regime
+from bayes_mesa.verdicts.estimand import Average
+from bayes_mesa.verdicts.verdict import verdicts
 
 STATED = Regime(1e10, 1e6, 8, Known(1.0), Known(100.0), target_success=0.8)
 
@@ -417,7 +417,7 @@ def masses(found, k):
 
 
 def row_log_likelihood(found, evidence):
-    from bayes_mesa.inference import Program
+    from bayes_mesa.inference.inference import Program
 
     tables = evidence_tables(found, {"s": evidence})
     program = Program(found, found.families[0], tables, frozenset())

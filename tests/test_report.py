@@ -17,24 +17,24 @@ from small_grammars import finite, post_like, uncertain
 from small_models import family, known_facts, lognormal, structure, two_sided
 from synthetic import STRUCTURES, family_dataset, posterior_tree, shipped_like
 
-from bayes_mesa import page_figure, report
-from bayes_mesa.beliefs import Known
-from bayes_mesa.console import headline
-from bayes_mesa.convergence import computed, convergence
-from bayes_mesa.crux import crux_table
-from bayes_mesa.diagnosis import mixing
-from bayes_mesa.fitting import fit
-from bayes_mesa.model import Selection
+from bayes_mesa.domain.beliefs import Known
+from bayes_mesa.domain.model import Selection
+from bayes_mesa.inference.fitting import fit
+from bayes_mesa.interface.console import headline
 from bayes_mesa.model_file import load_model
-from bayes_mesa.number_text import page_number_text
-from bayes_mesa.plot_style import plain
-from bayes_mesa.program_report import programs_in
-from bayes_mesa.recount import recount
-from bayes_mesa.report import by_kind, render, spread, verdict, write_report
-from bayes_mesa.report_figures import _closed_ranks, regime_figure
-from bayes_mesa.report_regime import regime_section
-from bayes_mesa.summary import summarize
-from bayes_mesa.wording import one_way
+from bayes_mesa.pages import page_figure, report
+from bayes_mesa.pages.convergence import computed, convergence
+from bayes_mesa.pages.program_report import programs_in
+from bayes_mesa.pages.recount import recount
+from bayes_mesa.pages.report import by_kind, render, spread, verdict, write_report
+from bayes_mesa.pages.report_figures import _closed_ranks, regime_figure
+from bayes_mesa.pages.report_regime import regime_section
+from bayes_mesa.plots.plot_style import plain
+from bayes_mesa.results.diagnosis import mixing
+from bayes_mesa.results.summary import summarize
+from bayes_mesa.sensitivity.crux import crux_table
+from bayes_mesa.text.number_text import page_number_text
+from bayes_mesa.text.wording import one_way
 
 VOID = {"meta", "br", "use", "path", "image", "line", "img", "wbr", "input"}
 
@@ -389,7 +389,7 @@ def test_on_paper_small_letters_are_smaller_than_the_others(html):
 def test_colours_that_differ_in_light_differ_in_dark():
     shades = set(page_figure._SHADES.values())
     assert len(shades) == 4
-    css = files("bayes_mesa").joinpath("templates", "report.css").read_text("utf-8")
+    css = files("bayes_mesa.pages").joinpath("templates", "report.css").read_text("utf-8")
     dark = re.search(r"prefers-color-scheme: dark\) \{\s*:root \{(.*?)\}", css, re.DOTALL)[1]
     named = dict(re.findall(r"--([a-z]+): #([0-9a-f]{6})", dark))
     own = [named[re.search("--([a-z]+)", shade)[1]] for shade in sorted(shades)]

@@ -22,12 +22,12 @@ from small_models import (
 )
 
 import bayes_mesa as bm
+from bayes_mesa.domain.model import Selection
 from bayes_mesa.errors import InputError
-from bayes_mesa.model import Selection
-from bayes_mesa.reweighed_phase import phase
-from bayes_mesa.reweighing import reweighed
-from bayes_mesa.scaled_belief import scaled_belief
-from bayes_mesa.stock import Stock
+from bayes_mesa.reweighting.reweighed_phase import phase
+from bayes_mesa.reweighting.reweighing import reweighed
+from bayes_mesa.reweighting.scaled_belief import scaled_belief
+from bayes_mesa.reweighting.stock import Stock
 
 FORMS = {
     "LogNormal": (3.0, 0.7),
@@ -338,7 +338,7 @@ def test_it_agrees_with_a_fit_to_evidence_at_the_moved_median():
 
 
 def _tables(evidence):
-    from bayes_mesa.model import EvidenceTable
+    from bayes_mesa.domain.model import EvidenceTable
 
     return {
         name: EvidenceTable(

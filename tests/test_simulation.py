@@ -10,10 +10,10 @@ from small_grammars import post_like
 from small_models import at_least, family, lognormal, prior, two_sided
 
 import bayes_mesa as bm
+from bayes_mesa.domain.model import Facts, Regime, Selection
 from bayes_mesa.errors import InputError
 from bayes_mesa.evidence import KINDS
-from bayes_mesa.inference import evidence_tables
-from bayes_mesa.model import Facts, Regime, Selection
+from bayes_mesa.inference.inference import evidence_tables
 
 LN2 = np.log(2.0)
 MODEL = two_sided(

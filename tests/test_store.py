@@ -14,9 +14,9 @@ import pytest
 import xarray as xr
 from synthetic import family_dataset, posterior_tree
 
-from bayes_mesa import store
 from bayes_mesa.errors import ResultFileError
-from bayes_mesa.store import open_posterior, save_posterior, write_bytes, write_text
+from bayes_mesa.results import store
+from bayes_mesa.results.store import open_posterior, save_posterior, write_bytes, write_text
 
 
 def tricky_tree():

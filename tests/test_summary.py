@@ -8,7 +8,7 @@ import xarray as xr
 from synthetic import family_dataset, posterior_tree, shipped_like
 
 from bayes_mesa.errors import ResultFileError
-from bayes_mesa.summary import summarize
+from bayes_mesa.results.summary import summarize
 
 ESTIMATE = {"mean", "mcse", "lower", "upper"}
 

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from bayes_mesa.beliefs import Known
+from bayes_mesa.domain.beliefs import Known
+from bayes_mesa.domain.model import Component, EvidenceTable, Family, Model, Structure
 from bayes_mesa.errors import InputError, ModelFileError
 from bayes_mesa.evidence import KINDS
 from bayes_mesa.evidence.reading import as_evidence, read_evidence
-from bayes_mesa.facts_file import read_facts
-from bayes_mesa.model import Component, EvidenceTable, Family, Model, Structure
 from bayes_mesa.model_file import load_model
-from bayes_mesa.tables import Column, read_csv
-from bayes_mesa.wording import listed
+from bayes_mesa.reading.facts_file import read_facts
+from bayes_mesa.reading.tables import Column, read_csv
+from bayes_mesa.text.wording import listed
 
 MODEL = Model(
     name="m",
@@ -176,7 +176,7 @@ def test_lines_count_through_quoted_line_ends(csv_faults):
 
 def _checked(path):
     rows = read_csv(path, "t.csv", NUMBERS)
-    from bayes_mesa.tables import file_faults
+    from bayes_mesa.reading.tables import file_faults
 
     raise ModelFileError(file_faults("t.csv", rows, rows.faults))
 

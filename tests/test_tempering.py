@@ -20,20 +20,20 @@ from small_grammars import catalan, chain, finite, post_like
 from small_models import component, family, known_facts, model, phi, structure, theta_at
 
 from bayes_mesa._ext.tempered import Chain
-from bayes_mesa.beliefs import Known
+from bayes_mesa.chains.ladder import adapted_ladder, first_ladder
+from bayes_mesa.chains.tempered_masses import tempered_masses
+from bayes_mesa.chains.tempered_meaning import Dictionary, describe
+from bayes_mesa.chains.tempered_moves import MOVES
+from bayes_mesa.chains.tempered_starts import starting_programs
+from bayes_mesa.chains.tempered_target import Target
+from bayes_mesa.chains.tempered_walk import Settings, StopFlag, Stopped, Walk
+from bayes_mesa.chains.tempering import in_threads, run_chains
+from bayes_mesa.costing.exchange import LN2
+from bayes_mesa.domain.beliefs import Known
+from bayes_mesa.domain.interpreter import interpret
+from bayes_mesa.domain.model import Overlap
+from bayes_mesa.domain.slots import parameters
 from bayes_mesa.errors import InputError, RefusedError
-from bayes_mesa.exchange import LN2
-from bayes_mesa.interpreter import interpret
-from bayes_mesa.ladder import adapted_ladder, first_ladder
-from bayes_mesa.model import Overlap
-from bayes_mesa.slots import parameters
-from bayes_mesa.tempered_masses import tempered_masses
-from bayes_mesa.tempered_meaning import Dictionary, describe
-from bayes_mesa.tempered_moves import MOVES
-from bayes_mesa.tempered_starts import starting_programs
-from bayes_mesa.tempered_target import Target
-from bayes_mesa.tempered_walk import Settings, StopFlag, Stopped, Walk
-from bayes_mesa.tempering import in_threads, run_chains
 
 NEEDY = known_facts([3, 1, 2], [5, 10, 4], needs=((), (0,), (0, 1)))
 

@@ -12,12 +12,12 @@ from test_tempering import NEEDY, structures_only
 from test_tempering import limited as under
 
 from bayes_mesa import fit
-from bayes_mesa.engines import Engines
+from bayes_mesa.chains.tempered_masses import tempered_masses
+from bayes_mesa.domain.model import CLASSES, Overlap
 from bayes_mesa.errors import RefusedError
-from bayes_mesa.model import CLASSES, Overlap
-from bayes_mesa.tempered_masses import tempered_masses
-from bayes_mesa.tempered_verdict import tempered_verdict
-from bayes_mesa.verdict import verdicts
+from bayes_mesa.verdicts.engines import Engines
+from bayes_mesa.verdicts.tempered_verdict import tempered_verdict
+from bayes_mesa.verdicts.verdict import verdicts
 
 FAMILIES = ("linear", "levin", "power")
 USES = {"two": 2.0, "three": 0.5, "four": 0.0}

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayes_mesa.errors import ModelFileError
-from bayes_mesa.source_file import why_outside
-from bayes_mesa.toml_lines import key_lines
-from bayes_mesa.toml_source import read_toml
+from bayes_mesa.reading.source_file import why_outside
+from bayes_mesa.reading.toml_lines import key_lines
+from bayes_mesa.reading.toml_source import read_toml
 
 DOCUMENT = """\
 # a comment with [brackets] and = signs

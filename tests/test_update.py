@@ -10,12 +10,12 @@ from small_models import component, family, lognormal, structure
 from synthetic import family_dataset, posterior_tree, shipped_like
 
 import bayes_mesa as bm
-from bayes_mesa.beliefs import Known
-from bayes_mesa.estimand import mean_and_mcse
-from bayes_mesa.forecasts import FORECASTS, READ
-from bayes_mesa.model import Model, Path
-from bayes_mesa.report import render
-from bayes_mesa.updating import updated_probability
+from bayes_mesa.domain.beliefs import Known
+from bayes_mesa.domain.model import Model, Path
+from bayes_mesa.pages.report import render
+from bayes_mesa.regimes.forecasts import FORECASTS, READ
+from bayes_mesa.regimes.updating import updated_probability
+from bayes_mesa.verdicts.estimand import mean_and_mcse
 
 FAMILIES = ("linear", "levin", "power")
 KEYS = {"favored": "deceptive_favored", "program": "deceptive_mass"}

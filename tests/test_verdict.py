@@ -16,10 +16,10 @@ from small_models import (
     two_sided,
 )
 
-from bayes_mesa.beliefs import Known
-from bayes_mesa.model import CLASSES, Selection
-from bayes_mesa.verdict import verdicts
-from bayes_mesa.warning_texts import model_warnings
+from bayes_mesa.domain.beliefs import Known
+from bayes_mesa.domain.model import CLASSES, Selection
+from bayes_mesa.inference.warning_texts import model_warnings
+from bayes_mesa.verdicts.verdict import verdicts
 
 FAMILIES = {
     "linear": family("linear", rate=40.0),

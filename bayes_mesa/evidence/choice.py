@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_mesa.costing.exchange import LN2, added_penalty
 from bayes_mesa.evidence.kind import Columns
-from bayes_mesa.exchange import LN2, added_penalty
-from bayes_mesa.tables import Column, RowFault, Rows
+from bayes_mesa.reading.tables import Column, RowFault, Rows
 
 if TYPE_CHECKING:
+    from bayes_mesa.domain.model import EvidenceTable, Family, Model
     from bayes_mesa.evidence.hypothesis import Hypothesis
-    from bayes_mesa.model import EvidenceTable, Family, Model
 
 #: The parameter of each family that groups vary around.
 _VARIES = {"linear": "rate", "levin": "kappa", "power": "rate"}

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_mesa.evidence.kind import Columns, wrong_axis, wrong_cost
-from bayes_mesa.tables import Column, RowFault, Rows
+from bayes_mesa.reading.tables import Column, RowFault, Rows
 
 if TYPE_CHECKING:
+    from bayes_mesa.domain.model import EvidenceTable, Family, Model
     from bayes_mesa.evidence.hypothesis import Hypothesis
-    from bayes_mesa.model import EvidenceTable, Family, Model
 
 SIDES = ("left", "right")
 #: Scores beyond this are held there: the gradient of log Φ_N is a difference of terms of order x²,

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayes_mesa.beliefs import Known
+from bayes_mesa.domain.beliefs import Known
+from bayes_mesa.domain.pool import Judgement, Pool
 from bayes_mesa.evidence.kind import AXES, Columns, undeclared, wrong_axis
-from bayes_mesa.pool import Judgement, Pool
-from bayes_mesa.tables import Column, RowFault, Rows
-from bayes_mesa.wording import shown
+from bayes_mesa.reading.tables import Column, RowFault, Rows
+from bayes_mesa.text.wording import shown
 
 if TYPE_CHECKING:
+    from bayes_mesa.domain.model import Component, EvidenceTable, Family, Model
     from bayes_mesa.evidence.hypothesis import Hypothesis
-    from bayes_mesa.model import Component, EvidenceTable, Family, Model
 
 
 @dataclass(frozen=True)

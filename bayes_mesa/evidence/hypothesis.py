@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from bayes_mesa.beliefs import Known
-from bayes_mesa.model import Family, Model, Selection
-from bayes_mesa.site_distribution import site_distribution
-from bayes_mesa.slots import Slot, parameters
+from bayes_mesa.domain.beliefs import Known
+from bayes_mesa.domain.model import Family, Model, Selection
+from bayes_mesa.domain.site_distribution import site_distribution
+from bayes_mesa.domain.slots import Slot, parameters
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,13 +66,13 @@ class Hypothesis:
     @cached_property
     def log_mass(self) -> Any:
         """Normalised log mass of every place of `Model.columns`, (S,)."""
-        from bayes_mesa.log_mass import log_mass
+        from bayes_mesa.verdicts.log_mass import log_mass
 
         return log_mass(self.model, self.family, self.theta)
 
     @cached_property
     def log_class_mass(self) -> Any:
         """Normalised log mass of every class, (3,)."""
-        from bayes_mesa.log_mass import log_class_mass
+        from bayes_mesa.verdicts.log_mass import log_class_mass
 
         return log_class_mass(self.model, self.family, self.theta)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from bayes_mesa.beliefs import Known
-from bayes_mesa.tables import Column, RowFault, Rows
+from bayes_mesa.domain.beliefs import Known
+from bayes_mesa.reading.tables import Column, RowFault, Rows
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from bayes_mesa.domain.model import EvidenceTable, Family, Model
     from bayes_mesa.evidence.hypothesis import Hypothesis
-    from bayes_mesa.model import EvidenceTable, Family, Model
 
 Columns = Mapping[str, Any]
 
@@ -59,7 +59,7 @@ class EvidenceKind(Protocol):
 
 def undeclared(row: int, column: str, found: str, known: list[str]) -> RowFault:
     """Make the fault of a row that names something that the model does not have."""
-    from bayes_mesa.wording import listed, shown, suggestion
+    from bayes_mesa.text.wording import listed, shown, suggestion
 
     near = suggestion(found, known)
     return RowFault(row, column, f"must be one of {listed(known)}, found {shown(found)}{near}")

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bayes_mesa.evidence.kind import AXES, Columns, wrong_axis, wrong_cost
-from bayes_mesa.tables import Column, RowFault, Rows
+from bayes_mesa.reading.tables import Column, RowFault, Rows
 
 if TYPE_CHECKING:
+    from bayes_mesa.domain.model import EvidenceTable, Family, Model
     from bayes_mesa.evidence.hypothesis import Hypothesis
-    from bayes_mesa.model import EvidenceTable, Family, Model
 
 
 @dataclass(frozen=True)

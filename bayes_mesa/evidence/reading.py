@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from bayes_mesa.domain.model import EvidenceTable, Model
 from bayes_mesa.errors import InputError, ModelFileError
 from bayes_mesa.evidence import KINDS
 from bayes_mesa.evidence.kind import EvidenceKind
-from bayes_mesa.model import EvidenceTable, Model
-from bayes_mesa.tables import MAX_FAULTS, RowFault, Rows, file_faults, read_csv, read_rows
-from bayes_mesa.wording import listed, shown, suggestion
+from bayes_mesa.reading.tables import MAX_FAULTS, RowFault, Rows, file_faults, read_csv, read_rows
+from bayes_mesa.text.wording import listed, shown, suggestion
 
 #: Names of what the groups of a result hold beside evidence.
 RESERVED = frozenset(
@@ -135,7 +135,7 @@ def as_evidence(
 def _checked(
     name: str, given: Any, model: Model, others: Iterable[str]
 ) -> tuple[EvidenceTable | None, list[str]]:
-    from bayes_mesa.schema_types import SAFE_NAME
+    from bayes_mesa.reading.schema_types import SAFE_NAME
 
     if not isinstance(name, str) or not SAFE_NAME.fullmatch(name):
         return None, [": must be named by at most 100 letters, digits and _"]

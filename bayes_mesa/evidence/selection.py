@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_mesa.domain.task_success import most_rollouts
 from bayes_mesa.errors import InputError
 from bayes_mesa.evidence.kind import Columns, undeclared
-from bayes_mesa.tables import Column, RowFault, Rows
-from bayes_mesa.task_success import most_rollouts
+from bayes_mesa.reading.tables import Column, RowFault, Rows
 
 if TYPE_CHECKING:
+    from bayes_mesa.domain.model import EvidenceTable, Family, Model
     from bayes_mesa.evidence.hypothesis import Hypothesis
-    from bayes_mesa.model import EvidenceTable, Family, Model
 
 ROLLOUTS = "rollouts"
 
@@ -110,7 +110,7 @@ def _log_masses_at(columns: Columns, given: Hypothesis) -> Any:
     import jax
     import jax.numpy as jnp
 
-    from bayes_mesa.verdict import refuse_what_has_no_exact_route
+    from bayes_mesa.verdicts.verdict import refuse_what_has_no_exact_route
 
     # Here, where cap and episodes are numbers yet: below they are traced.
     refuse_what_has_no_exact_route(given.model)
@@ -127,7 +127,7 @@ def _log_masses_at(columns: Columns, given: Hypothesis) -> Any:
 
 def _named(columns: Columns, given: Hypothesis) -> Any:
     """Log mass of what each row names, (rows,)."""
-    from bayes_mesa.model import CLASSES
+    from bayes_mesa.domain.model import CLASSES
 
     if "structure" in columns:
         names = [c.name for c in given.model.columns]
@@ -137,7 +137,7 @@ def _named(columns: Columns, given: Hypothesis) -> Any:
 
 def _possible(model: Model, column: str) -> tuple[list[str], set[str]]:
     """Names that may stand in the column, and those of them that can have weight."""
-    from bayes_mesa.model import CLASSES
+    from bayes_mesa.domain.model import CLASSES
 
     eligible = zip(model.structures, model.classes, model.eligible, strict=True)
     if column == "structure":
@@ -149,9 +149,9 @@ def _possible(model: Model, column: str) -> tuple[list[str], set[str]]:
 
 def _grammar_classes(model: Model) -> set[str]:
     """Classes of the programs that the grammar can make; all, where there are too many to tell."""
+    from bayes_mesa.domain.model import CLASSES
     from bayes_mesa.errors import RefusedError
-    from bayes_mesa.inside import System
-    from bayes_mesa.model import CLASSES
+    from bayes_mesa.grammars.inside import System
 
     try:
         return {CLASSES[k] for k in System.of(model).root_class}

@@ -8,7 +8,7 @@ import math
 from collections import defaultdict
 from itertools import product
 
-from bayes_mesa.interpreter import interpret
+from bayes_mesa.domain.interpreter import interpret
 
 
 def programs(grammar, most_bits):

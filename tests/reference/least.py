@@ -1,4 +1,4 @@
-"""Slow twin of `bayes_mesa.least`: all 2^n store-or-derive choices, at 40 digits."""
+"""Slow twin of `bayes_mesa.costing.least`: all 2^n store-or-derive choices, at 40 digits."""
 
 from itertools import product
 

@@ -94,7 +94,7 @@ def draw_facts(rng, thresholds):
 def draw_programs(
     rng, *, family, mass, pressure, parameters, steps, uses, fact_bits, fact_steps, num_draws=None
 ):
-    """(structure, stored) as lists; see `bayes_mesa.fact_sums.draw_programs`."""
+    """(structure, stored) as lists; see `bayes_mesa.costing.fact_sums.draw_programs`."""
 
     def rows(i, s):
         p = {name: float(x[i]) for name, x in parameters.items()}

@@ -31,7 +31,7 @@ from reference.fact_sums import (
 )
 from reference.program_draws import WORD, draw_facts, running, threshold
 
-from bayes_mesa.program_inputs import Inputs, Plan
+from bayes_mesa.grammars.program_inputs import Inputs, Plan
 
 # C's own: Python's lgamma rounds differently.
 lgamma = ctypes.CDLL(ctypes.util.find_library("m")).lgamma

@@ -7,7 +7,7 @@ interpreter reads the counts off the tree, and bits, steps and energy are comput
 import math
 from math import exp, expm1, inf, log1p
 
-from bayes_mesa.interpreter import interpret
+from bayes_mesa.domain.interpreter import interpret
 
 MOVES = ("regenerate", "insert", "delete", "swap", "flip", "exchange", "jump")
 OUTCOMES = ("rejected", "accepted", "identical", "impossible")

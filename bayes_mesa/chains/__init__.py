@@ -1,0 +1,1 @@
+"""Markov chains over programs, with parallel tempering."""

@@ -1,0 +1,1 @@
+"""Models and posteriors side by side."""

@@ -1,0 +1,1 @@
+"""What programs cost: count matrices, exchange families, sums and least costs over facts."""

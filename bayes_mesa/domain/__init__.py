@@ -1,0 +1,1 @@
+"""What a model is: beliefs, structures, a grammar, and everything uncertain as slots."""

@@ -1,0 +1,1 @@
+"""Whole programs drawn from a posterior."""

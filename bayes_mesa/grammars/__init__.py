@@ -1,0 +1,1 @@
+"""All programs of a grammar: summed exactly, listed in order, bounded."""

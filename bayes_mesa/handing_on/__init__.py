@@ -1,0 +1,1 @@
+"""A posterior handed on: as the next model's prior, or to other libraries."""

@@ -1,0 +1,1 @@
+"""A model fitted: priors and evidence in NumPyro, NUTS, marginal likelihoods."""

@@ -1,0 +1,1 @@
+"""One function for each plot: a tree in, figure and axes out."""

@@ -1,0 +1,1 @@
+"""Files that users write, read within limits, with every fault at its line."""

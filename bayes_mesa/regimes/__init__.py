@@ -1,0 +1,1 @@
+"""What training does to the verdict: rollouts, episodes, updates, forecasts."""

@@ -1,0 +1,1 @@
+"""Other beliefs tried on the draws that are there."""

@@ -1,0 +1,1 @@
+"""How names, numbers and values are written."""

@@ -8,6 +8,10 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 DEBUG = os.environ.get("BAYES_MESA_DEBUG") == "1"
+# Not the bounds checks of a debug build as well: they would answer before the sanitizer can.
+SANITIZE = os.environ.get("BAYES_MESA_SANITIZE") == "1"
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+FLAGS = ["-O1", "-g"] if DEBUG or SANITIZE else ["-O3"]
 
 # The only place for these: a directive in a file's header would silently override a debug build.
 DIRECTIVES = {
@@ -27,7 +31,8 @@ EXTENSIONS = [
         include_dirs=[np.get_include(), "_ext"],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
         # No contraction to fused multiply-add: the Python twins must agree to the last bit.
-        extra_compile_args=["-ffp-contract=off", *(["-O1", "-g"] if DEBUG else ["-O3"])],
+        extra_compile_args=["-ffp-contract=off", *FLAGS, *(SANITIZERS if SANITIZE else [])],
+        extra_link_args=SANITIZERS if SANITIZE else [],
     )
     for path in sorted(Path("_ext").glob("*.pyx"))
 ]
@@ -58,6 +63,6 @@ setup(
         EXTENSIONS,
         compiler_directives=DIRECTIVES,
         include_path=["_ext"],
-        force=DEBUG or os.environ.get("BAYES_MESA_FORCE") == "1",
+        force=DEBUG or SANITIZE or os.environ.get("BAYES_MESA_FORCE") == "1",
     ),
 )

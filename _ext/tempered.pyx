@@ -246,7 +246,7 @@ cdef class Chain:
         """
         cdef Kit *kit = &self.kit
         cdef Info info
-        cdef int done = 0, k, records = <int>size.shape[0]
+        cdef int done = 0, k, records = <int>size.shape[0], parity = self.parity
         if not (
             ladder.shape[0] == moves.shape[0] == self.replicas
             and moves.shape[1] == MOVES and moves.shape[2] == OUTCOMES
@@ -269,14 +269,16 @@ cdef class Chain:
                     )
                 if stop[0]:
                     break
-                swap_neighbours(kit, self.states, &ladder[0], self.replicas, self.parity, &info)
-                self.parity ^= 1
+                swap_neighbours(kit, self.states, &ladder[0], self.replicas, parity, &info)
+                parity ^= 1
                 if done < records:
                     record(
                         &self.states[0], kit.facts.count, &code[done, 0], &size[done],
                         &stored[done, 0], &energies[done],
                     )
                 done += 1
+        # Not within the loop: a checked build may not write to an object without the GIL.
+        self.parity = parity
         return done
 
     def outcomes(

@@ -34,9 +34,9 @@ from bayes_mesa.reading.crosscheck import crosscheck
 from bayes_mesa.reading.document import Document, read_document
 from bayes_mesa.reading.facts_file import read_facts
 from bayes_mesa.reading.grammar_check import check_grammar, labelled, summable
-from bayes_mesa.reading.source_file import why_outside
+from bayes_mesa.reading.source_file import text_source, why_outside
 from bayes_mesa.reading.tables import read_csv
-from bayes_mesa.reading.toml_source import read_toml
+from bayes_mesa.reading.toml_source import TomlSource, parse_toml, read_toml
 from bayes_mesa.text.wording import Location, listed, shown, suggestion
 
 __all__ = ["as_evidence", "load_evidence", "load_model", "shipped_models"]
@@ -68,13 +68,37 @@ def load_model(name_or_path: str | os.PathLike[str]) -> Model:
         If no shipped model has this name.
     """
     path, path_shown = _located(name_or_path)
-    document = read_document(read_toml(path, path_shown))
-    _leave_to_experts(document, path.parent)
+    return _checked(read_toml(path, path_shown), path.parent)
+
+
+def model_of_text(text: str, folder: Path, shown: str) -> Model:
+    """The model of a text that need not be in a file, with all the checks of `load_model`.
+
+    Parameters
+    ----------
+    text
+        What a model file would hold.
+    folder
+        Where the files are that the text names.
+    shown
+        The path that messages name.
+
+    Raises
+    ------
+    ModelFileError
+        As `load_model` does.
+    """
+    return _checked(parse_toml(text_source(text, shown)), folder)
+
+
+def _checked(source: TomlSource, folder: Path) -> Model:
+    document = read_document(source)
+    _leave_to_experts(document, folder)
     crosscheck(document)
     grammar = check_grammar(document)
-    facts = _facts(document, path.parent)
+    facts = _facts(document, folder)
     core = _core(document, grammar)
-    evidence = _evidence(document, path.parent, core)
+    evidence = _evidence(document, folder, core)
     selection = _selection(document, grammar)
     if core is None or document.faults:
         raise ModelFileError(document.faults)

@@ -289,6 +289,7 @@ def normal_posterior(*measurements):
     return total / precision, precision**-0.5
 
 
+@pytest.mark.slow
 def test_a_lognormal_posterior_is_recovered(first):
     post, found = first
     mean, sd = normal_posterior((40.0, 0.5))

@@ -20,10 +20,10 @@ import typer
 from synthetic import family_dataset, posterior_tree, shipped_like
 from typer.testing import CliRunner
 
-from bayes_mesa.interface import cli
-from bayes_mesa.interface.cli import POSTERIOR
+from bayes_mesa.interface import cli, run_command
 from bayes_mesa.interface.console import checkup_text, columns, headline, progress_bar
-from bayes_mesa.interface.page_text import Page, Table, show
+from bayes_mesa.interface.page_text import Page, Table, _folded, show
+from bayes_mesa.interface.run_command import POSTERIOR
 from bayes_mesa.results.store import open_posterior, save_posterior
 from bayes_mesa.results.summary import summarize
 
@@ -99,7 +99,7 @@ def test_a_file_of_the_wrong_kind_is_called_by_its_name(tmp_path, monkeypatch):
     Path("out").mkdir()
     assert "did you mean mine.toml?" in call("check", "mine", status=2).stderr
     assert "a model is wanted here" in call("check", "out/posterior.nc", status=2).stderr
-    assert "name the posterior.nc in it" in call("report", "out", "--out", "r", status=2).stderr
+    assert "a folder without it" in call("report", "out", "--out", "r", status=2).stderr
 
 
 def test_help_is_quick_and_loads_nothing_heavy():
@@ -221,7 +221,7 @@ def seen(monkeypatch):
         calls.append((evidence, settings))
 
     monkeypatch.setattr("bayes_mesa.inference.fitting.fit", fit)
-    monkeypatch.setattr(cli, "_write_results", lambda *_: {})
+    monkeypatch.setattr(run_command, "_write_results", lambda *_: {})
     return calls
 
 
@@ -230,6 +230,7 @@ def test_defaults_of_run(model, tmp_path, seen):
     evidence, settings = seen[0]
     assert evidence is None
     assert settings.pop("progress") is None
+    assert settings.pop("checkpoint") == tmp_path / "out" / "parts"
     assert settings == {"num_warmup": 1000, "num_samples": 1000, "num_chains": 4, "seed": 0}
 
 
@@ -292,7 +293,9 @@ def test_an_interrupt_after_the_fit_keeps_the_posterior(model, tmp_path, monkeyp
     monkeypatch.setattr("bayes_mesa.results.summary.summarize", interrupted)
     out = tmp_path / "out"
     done = call("run", model, "--out", out, "--draws", 10, status=130)
-    assert done.stderr == f"interrupted: the whole fit is in {out / 'posterior.nc'}\n"
+    assert done.stderr == (
+        f"interrupted: the whole fit is in {out / 'posterior.nc'}; --resume goes on\n"
+    )
     assert open_posterior(out / "posterior.nc")["posterior"].sizes["draw"] == 10
 
 
@@ -595,11 +598,39 @@ def test_programs_say_nothing_when_quiet(newcomer, tmp_path, monkeypatch):
     assert call(*args, "--quiet").output == ""
 
 
+OF_RESULTS = {
+    "report": ["{}", "--out", "{new}.html"],
+    "export": ["{}", "--out", "{new}.csv"],
+    "prior": ["{}", "--out", "{new}.toml", "--force"],
+    "programs": ["{}", "--out", "{new}.nc"],
+    "cruxes": ["{}"],
+    "compare": ["{}", "before.toml", "--draws", "20"],
+}
+
+
+@pytest.mark.parametrize("command", OF_RESULTS)
+def test_a_runs_folder_is_as_good_as_its_posterior(command, newcomer, tmp_path, monkeypatch):
+    monkeypatch.chdir(newcomer)
+
+    def said(source):
+        new = str(tmp_path / "new")
+        done = call(command, *(a.format(source, new=new) for a in OF_RESULTS[command]))
+        return done.stdout, [path.read_bytes() for path in tmp_path.glob("new*")]
+
+    printed, written = said("out/posterior.nc")
+    assert printed.strip()
+    for folder in ("out", newcomer / "out"):
+        again, files = said(folder)
+        # Columns are as wide as the names in them.
+        assert again.split() == printed.replace("posterior.nc", "out").split()
+        assert files == written
+
+
 def test_compare_in_words(newcomer, monkeypatch):
     monkeypatch.chdir(newcomer)
     args = ("compare", "before.toml", "after.toml", "--draws", 100)
     done = call(*args)
-    said = "after.toml takes bits.objective to be 10 to 5e+03 instead of 10 to 1e+03 (5 % to 95 %)"
+    said = "after.toml takes bits.objective to be 10 to 5000 instead of 10 to 1000 (5 % to 95 %)"
     assert said in done.stdout
     assert "together" in done.stdout
     quiet = call(*args, "--quiet").stdout
@@ -661,6 +692,41 @@ def test_figures_are_never_broken_in_the_middle(terminal, monkeypatch, width):
         assert plain.count(figure) == 2
     if width >= 60:
         assert plain.count("0.123 ± 0.004") == 2
+
+
+@pytest.mark.parametrize("width", [50, 60, 66, 80])
+def test_no_number_is_broken_in_a_name_either(terminal, monkeypatch, width):
+    """What `prior` prints: a distribution is broken at its joints."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("NO_COLOR", "1")
+    rows = [
+        ("steps.mesaoptimize_outer_world_env", "LogNormal(loc=-16.1181, scale=4.19)", "0.012"),
+        ("bits.get_base_obj", "HalfNormal(scale=1.25e+07) truncated to [0.3, inf)", "0.012"),
+    ]
+    table = Table(("quantity", "prior", "KS", "5 % off by", "50 %", "95 %"),
+                  [(*row, "+0.1%", "-12.3%", "+4.4%") for row in rows])  # fmt: skip
+    assert show(Page.of(table), terminal)
+    text = terminal.getvalue()
+    assert max(map(len, text.splitlines())) <= width
+    if width >= 60:
+        assert "─────" in text
+    for number in ("-16.1181", "4.19", "1.25e+07", "[0.3"):
+        assert re.search(rf"(?<![\d.]){re.escape(number)}(?![\d.])", text), text
+    # Nothing is lost: column by column, the pieces are the text.
+    whole = re.sub(r"\s", "", "".join(line[:width] for line in text.splitlines()))
+    assert all(part in whole for part in ("LogNormal(", "truncated", "12.3%"))
+
+
+@pytest.mark.parametrize("width", [10, 12, 17, 18, 40])
+@pytest.mark.parametrize(
+    "text", ["LogNormal(loc=8.05, scale=2.1)", "  bits.get_base_obj", "a 3.25 b", "", "x" * 50]
+)
+def test_what_is_folded_is_the_same_text(text, width):
+    lines = _folded(text, width).split("\n")
+    assert re.sub(r"\s", "", "".join(lines)) == re.sub(r"\s", "", text)
+    assert all(len(line) <= width for line in lines) or "x" in text
+    for number in re.findall(r"\d+\.\d+", text):
+        assert any(number in line for line in lines)
 
 
 def test_no_color_leaves_no_escape_codes(page, terminal, monkeypatch):

@@ -300,6 +300,45 @@ def test_the_shipped_pair():
     assert whole["differences"][0]["sentences"] == pair.sentences
 
 
+def test_a_change_is_said_with_what_it_is_a_change_of():
+    _, pair = compared(small(), dearer(1.0))
+    change = replace(pair.changes[ESTIMANDS[0]], mean=-0.38, error=0.004)
+    changes = {ESTIMANDS[0]: change, ESTIMANDS[1]: replace(change, mean=0.25)}
+    apart = replace(pair.contributions[0], changes=changes)
+    does = "P(deceptive favored) changes by −0.380 ± 0.004, deceptive mass by +0.250 ± 0.004"
+    several = replace(pair, contributions=(apart, apart), changes=changes)
+    assert several.sentences[1].endswith(f": {does} (all differences together: −0.380 and +0.250).")
+    alike = replace(apart, changes=dict.fromkeys(ESTIMANDS, change))
+    several = replace(several, contributions=(alike, alike), changes=alike.changes)
+    does = "P(deceptive favored) and deceptive mass both change by −0.380 ± 0.004"
+    assert several.sentences[1].endswith(f": {does} (all differences together: −0.380).")
+    alone = replace(several, contributions=(alike,))
+    assert alone.sentences[1].endswith(f": {does}.")
+
+
+def test_a_notebook_is_shown_tables():
+    found = bm.compare(small(), dearer(1.0), pointed(), **SIZE)
+    page = found._repr_html_()
+    assert page.count("<table>") == 3
+    assert page.count("<p>") == sum(1 + len(p.notes) for p in found.differences)
+    assert "<td>bits.goal</td>" in page
+    assert "<th>small (2)</th>" in page
+    first = f"{found.sides[0].figures['deceptive_favored']['mean']:.3f}"
+    assert repr(found).startswith(f'<Comparison of P(deceptive favored): "small (1)" {first}, "')
+    assert len(repr(found)) < 150
+
+
+def test_a_notebook_obeys_no_name():
+    hostile = '</td><script>alert(1)</script>\u202e"' + "x" * 300
+    found = bm.compare(replace(small(), name=hostile), replace(dearer(1.0), name="other"), **SIZE)
+    page = found._repr_html_()
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert "\u202e" not in page
+    assert "x" * 80 not in page.split("</table>")[0]
+    assert len(repr(found)) < 200
+
+
 def test_more_than_two_are_compared_with_the_first():
     found = bm.compare(small(), dearer(1.0), pointed(), **SIZE)
     assert [s.name for s in found.sides] == ["small (1)", "small (2)", "small (3)"]

@@ -1,8 +1,11 @@
 """Cruxes, on models whose answer is known: one belief, two halves, interaction only."""
 
+import io
 import json
 import math
+import re
 from dataclasses import replace
+from pathlib import Path as FilePath
 
 import numpy as np
 import pytest
@@ -27,13 +30,16 @@ from bayes_mesa.handing_on.reloaded import reloaded_model
 from bayes_mesa.handing_on.slot_draws import slot_draws
 from bayes_mesa.inference.fitting import fit
 from bayes_mesa.interface.cli import app
-from bayes_mesa.interface.crux_text import _sensitivity
+from bayes_mesa.interface.crux_text import cruxes_text
+from bayes_mesa.interface.page_text import show
 from bayes_mesa.model_file import load_model
+from bayes_mesa.pages.report import render
 from bayes_mesa.regimes.updating import update
 from bayes_mesa.results.store import save_posterior
 from bayes_mesa.sensitivity.crux import crux_table, cruxes
 from bayes_mesa.sensitivity.crux_result import FAMILY, FROM_DRAWS, REJUDGED_DRAWS, REJUDGED_PRIOR
 from bayes_mesa.sensitivity.crux_sample import _inflation
+from bayes_mesa.sensitivity.crux_table import HEADER, sensitivity_text
 from bayes_mesa.sensitivity.flips import smallest_factor
 from bayes_mesa.sensitivity.partial_information import (
     Decision,
@@ -198,6 +204,7 @@ def test_first_order_agrees_with_salib_where_harmonics_serve():
         assert close(first_order(x[:, k], y), theirs[k], 0.02)
 
 
+@pytest.mark.slow
 def test_totals_of_draws_alone_see_an_interaction_of_two():
     x = np.random.default_rng(42).lognormal(size=(3, 800))
     y = ((x[0] > 1.0) ^ (x[1] > 1.0)).astype(float)
@@ -607,6 +614,7 @@ def test_after_an_update_the_draws_themselves_are_redrawn(post, found):
     assert after.rows[0].name == FAMILY
 
 
+@pytest.mark.slow
 def test_what_was_seen_of_one_program_is_not_judged_again(post):
     """Masses are those of the program then: judged again they would be of another training."""
     after = update(post, likelihood_ratio=2.0, of="program")
@@ -734,9 +742,9 @@ def test_noise_is_not_shown_as_a_sensitivity(found):
     rows = by_name(found)
     idle, known = rows["bits.mesaoptimize"], rows["bits.get_base_obj"]
     assert known.prior_sensitivity > 3.0 * known.prior_sensitivity_noise
-    assert _sensitivity(known) == f"{known.prior_sensitivity:.2f}"
+    assert sensitivity_text(known) == f"{known.prior_sensitivity:.2f}"
     idle = replace(idle, prior_sensitivity=0.01, prior_sensitivity_noise=0.03)
-    assert _sensitivity(idle) == "< 0.03"
+    assert sensitivity_text(idle) == "< 0.03"
 
 
 def test_the_command(post, found, tmp_path):
@@ -752,3 +760,63 @@ def test_the_command(post, found, tmp_path):
     said = runner.invoke(app, ["cruxes", path, "--payoffs", "1,2"])
     assert said.exit_code == 2
     assert "--payoffs must be three numbers" in said.output
+
+
+def test_one_name_for_what_a_belief_does_with_others(post, found):
+    """In the sentence, the command's table, the report and the page of the documentation."""
+    assert re.search(r"by itself it explains .*, with others \d", found.sentence)
+    assert re.search(r"Next comes .*, with others \d+ % \(", found.sentence)
+    assert HEADER[1:3] == ("by itself", "with others")
+    page = FilePath(__file__).parent.parent / "docs" / "cruxes.md"
+    assert "| belief | by itself | with others | worth knowing |" in page.read_text()
+    columns = re.findall(r'<th scope="col">([^<]*)</th>', render(post).split('id="hangs"')[1])
+    assert columns[:3] == ["belief", "by itself", "with others"]
+    for text in (found.sentence, cruxes_text(found)):
+        assert "in all" not in text
+
+
+def test_the_table_fits_a_terminal_of_eighty_columns(found, monkeypatch):
+    class Terminal(io.StringIO):
+        encoding = "utf-8"
+
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    terminal = Terminal()
+    assert show(cruxes_text(found), terminal)
+    lines = terminal.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    top = next(k for k, line in enumerate(lines) if "belief" in line and "by itself" in line)
+    assert any(set(line.strip()) == {"─"} for line in lines[top : top + 4])
+    # Three lines at most for each belief, not a list of ten.
+    table = lines[top : lines.index("", top)]
+    assert len(table) <= 4 + 3 * 15
+
+
+def test_a_notebook_is_shown_a_table(found):
+    page = found._repr_html_()
+    assert page.count("<table>") == 1
+    assert page.count("<tr>") == 1 + min(len(found.rows), 15)
+    assert "hangs most on" in page
+    assert "<td>bits.get_base_obj</td>" in page
+    assert page.count("more beliefs") == (len(found.rows) > 15)
+    assert (
+        repr(found) == f'<Cruxes of deceptive_favored: {len(found.rows)} beliefs, first "{FAMILY}">'
+    )
+    none = replace(found, rows=())
+    assert repr(none) == "<Cruxes of deceptive_favored: 0 beliefs>"
+    assert none._repr_html_() == f"<p>{none.sentence}</p>"
+
+
+def test_a_notebook_obeys_no_name(found):
+    hostile = '</td><script>alert(1)</script>\u202e"' + "x" * 300
+    page = replace(found, rows=(replace(found.rows[1], name=hostile), *found.rows))._repr_html_()
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert "\u202e" not in page
+    assert "x" * 80 not in page.split("<table>")[1]
+    said = repr(replace(found, rows=(replace(found.rows[1], name="\x1b[31m" + hostile),)))
+    assert "\x1b" not in said
+    assert len(said) < 150

@@ -58,7 +58,7 @@ def runner(tmp_path, monkeypatch):
 
 @pytest.fixture
 def quick(monkeypatch):
-    from bayes_mesa.inference.inference import fitting
+    from bayes_mesa.inference import fitting
 
     monkeypatch.setattr(fitting, "fit", few_draws(fitting.fit))
 

@@ -305,6 +305,7 @@ def measured():
     return fit(small(), {"m": MEASURED, "e": judged(ANN, BOB)}, seed=42, **SETTINGS)
 
 
+@pytest.mark.slow
 def test_nuts_on_a_pool_agrees_with_the_integral(measured):
     found = Pool((Judgement(*ANN[2:]), Judgement(*BOB[2:])))
     grid = np.linspace(np.log(1e-4), np.log(1e9), 200_001)

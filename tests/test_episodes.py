@@ -222,7 +222,7 @@ def test_shipped_drift_moves_from_open_drift_to_the_base_objective(shipped):
 def test_shipped_drift_says_by_how_many_bits_deception_pays(shipped):
     sentence = episodes_sentence(shipped)
     # At a million episodes the two are level: either may lead there.
-    assert re.search(r"Up to (3.16e\+05|1e\+06) episodes drifted most often wins openly", sentence)
+    assert re.search(r"Up to (316000|1e6) episodes drifted most often wins openly", sentence)
     assert "on the base objective most often wins" in sentence
     best = int(shipped["class_favored"].to_numpy()[:, 1, 0].argmax())
     median = float(shipped["pays_bits"].sel(quantile=0.5)[best])
@@ -247,7 +247,7 @@ def test_the_command_prints_a_table_and_a_sentence():
     assert done.exit_code == 0
     lines = done.stdout.splitlines()
     assert lines[0].split()[:2] == ["episodes", "honest"]
-    assert [line.split()[0] for line in lines[1:6]] == ["1", "1e+04", "1e+06", "1e+08", "1e+12"]
+    assert [line.split()[0] for line in lines[1:6]] == ["1", "10000", "1e6", "1e8", "1e12"]
     assert "drifted most often wins openly" in lines[-1]
 
 

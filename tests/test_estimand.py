@@ -181,3 +181,17 @@ def test_a_family_under_which_nothing_fits_is_left_out():
     average = Average(np.array([0.4, 0.6]), np.zeros((2, 2)))
     assert share([some, none], average) == Estimate(0.25, 0.0, 0.25, 0.25)
     assert np.isnan(share([none, none], average).mean)
+
+
+def test_the_error_of_a_share_counts_how_many_draws_have_one():
+    """Against the spread of many samples: families differ, and half of one's draws have none."""
+    rng = np.random.default_rng(42)
+    found = []
+    for _ in range(300):
+        low, high = rng.normal(0.1, 0.01, (4, 50)), rng.normal(0.9, 0.01, (4, 50))
+        high[rng.random(high.shape) < 0.5] = np.nan
+        found.append(share([low, high], average(0.5, 0.5)))
+    means = [f.mean for f in found]
+    assert np.mean(means) == pytest.approx((0.5 * 0.1 + 0.25 * 0.9) / 0.75, abs=0.005)
+    # A standard deviation of 300 is known to 4 %.
+    assert np.mean([f.mcse for f in found]) == pytest.approx(np.std(means), rel=0.2)

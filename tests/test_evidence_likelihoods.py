@@ -654,6 +654,7 @@ def test_rows_against_one_another_or_against_what_is_known_are_named():
     assert f"(probability {worst:.2g} at worst)" in about[0]
 
 
+@pytest.mark.slow
 def test_several_kinds_at_once_and_the_contradictory_one_is_named():
     found = two_sided((lognormal(1, 1), 1.0), (lognormal(1, 1), 1.0), regime=REGIME)
     evidence = {

@@ -86,6 +86,22 @@ def every_form():
 
 
 @pytest.fixture(scope="module")
+def limited():
+    """Under a cap and a capacity, and updated: nothing fits in more draws of the one family."""
+    made = two_sided(
+        a=(lognormal(3.0, 0.7), lognormal(0.5, 1.5)),
+        b=(15.0, lognormal(1.0, 1.0)),
+        families=(
+            family("linear", 0.3, rate=lognormal(-3.0, 0.5)),
+            family("levin", 0.7, kappa=lognormal(0.0, 0.3)),
+        ),
+        selection=Selection(belief(1.0), cap=4.0, max_bits=60.0),
+    )
+    fitted = bm.fit(made, num_samples=800, seed=42)
+    return bm.update(fitted, likelihood_ratio=0.1, seed=1)
+
+
+@pytest.fixture(scope="module")
 def forms():
     """Updated, so that the families' probabilities move as with evidence."""
     fitted = bm.fit(every_form(), num_samples=800, seed=42)
@@ -311,7 +327,15 @@ class Pages(dict):
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory, html, request):
-    makers = {"shipped": lambda: html, "forms": lambda: render(request.getfixturevalue("forms"))}
+    def part(name):  # the rest of the report would take seconds
+        found = explorer_section(request.getfixturevalue(name))
+        return f'<!doctype html><meta charset="utf-8">{found.html}'
+
+    makers = {
+        "shipped": lambda: html,
+        "forms": lambda: render(request.getfixturevalue("forms")),
+        "limited": lambda: part("limited"),
+    }
     return Pages(tmp_path_factory.mktemp("pages"), makers)
 
 
@@ -395,6 +419,20 @@ def test_the_page_opens_at_the_models_own_beliefs(browser, pages, shipped):
     assert browser.requests == [pages["shipped"]]
 
 
+@installed
+def test_a_family_counts_by_its_draws_in_which_something_fits(browser, pages, limited):
+    browser.open(pages["limited"])
+    shown, found = agrees(browser, limited, None)
+    own = list(found.by_exchange.values())
+    even = sum(f.probability * f.deceptive_mass.mean for f in own)
+    assert abs(even - found.deceptive_mass.mean) > 1e-4
+    assert shown["mass"] == pytest.approx(bm.summarize(limited)["deceptive_mass"]["mean"], abs=0.02)
+    slot = "steps.a"
+    medians = {slot: browser.value(f"10 ** {move(browser, f'[data-slot="{slot}"]', 0.53)!r}")}
+    agrees(browser, limited, medians)
+    assert browser.said == []
+
+
 def slots(tree):
     return [s["slot"] for s in explorer_data(tree)["sliders"]]
 
@@ -424,7 +462,7 @@ def test_every_slider_gives_pythons_numbers(browser, pages, request, name):
 
 @pytest.mark.slow
 @installed
-@pytest.mark.parametrize("name", ["shipped", "forms"])
+@pytest.mark.parametrize("name", ["shipped", "forms", "limited"])
 def test_all_sliders_together_give_pythons_numbers(browser, pages, request, name):
     tree = request.getfixturevalue(name)
     browser.open(pages[name])
@@ -476,6 +514,46 @@ def test_the_address_says_where_the_page_stands(browser, pages, shipped):
     assert browser.said == []
 
 
+LOST = """(() => {
+  const line = document.getElementById("explorer-lost");
+  return line.hidden ? null : line.textContent;
+})()"""
+
+
+@pytest.mark.slow
+@installed
+def test_what_the_address_names_in_vain_is_said(browser, pages, shipped):
+    def lost(fragment):
+        browser.open(f"{pages['shipped']}#{fragment}")
+        return browser.value(LOST)
+
+    # A name that nobody has, beside one that is understood: the rest is done.
+    said = lost("bits.get_base_onj=3e4&linear_rate=12.5&cost=bits.nothing")
+    assert said == (
+        "Left out of the address, as it names nothing here or has no such value: "
+        "bits.get_base_onj=3e4; cost=bits.nothing."
+    )
+    agrees(browser, shipped, {"linear_rate": 12.5})
+    # Once something is moved, the address is written anew and holds no such name.
+    move(browser, '[data-slot="pressure"]', 0.55)
+    assert browser.value(LOST) is None
+    assert "onj" not in browser.value("location.hash")
+    for wrong in ("linear_rate=-3", "pressure=x", "pressure=", "weight.levin=2", "family=no"):
+        assert wrong in lost(wrong)
+    assert lost("a=1&b=1&c=1&d=1&e=1&f=1").endswith("e=1 and 1 more.")
+    for right in ("", "figures", "explorer", "linear_rate=12.5&family=linear", "weight.levin=0"):
+        assert lost(right) is None
+    # An address that is changed in the page that is open.
+    browser.value("location.hash = 'linear_rat=3'")
+    assert browser.value("new Promise((r) => setTimeout(r, 50))") is None
+    assert "linear_rat=3." in browser.value(LOST)
+    hostile = lost("%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E=%E2%80%AE" + "y" * 500)
+    assert "<img src=x onerror=alert(1)>=\ufffdyyy" in hostile
+    assert len(hostile) < 200
+    assert browser.value("document.querySelectorAll('#explorer img').length") == 0
+    assert browser.said == []
+
+
 HASHES = (
     "pressure=1e300",
     "pressure=1e-300&linear_rate=1e308&linear_rate=NaN",
@@ -503,6 +581,8 @@ def test_no_address_makes_a_number_that_is_none(browser, pages, fragment):
     assert sum(own[0] for own in shown["families"].values()) == pytest.approx(1.0)
     assert shown["greyed"] == shown["doubt"] == (shown["effective"] < 100.0)
     text = browser.value('document.getElementById("explorer").innerText')
+    # What was asked for is said as it was asked for.
+    text = text.replace(browser.value(LOST) or "", "")
     assert not re.search("NaN|Infinity|undefined", text)
     assert browser.value("document.querySelectorAll('#explorer img').length") == 0
     assert browser.said == []

@@ -1,6 +1,7 @@
 """`fit` as a whole: posteriors against grids and weighted prior draws, and the tree it returns."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -359,6 +360,7 @@ def selection_draws(name):
     return values, stats.binom.logpmf(17, 20, expit(logit)), expit(logit)
 
 
+@pytest.mark.slow
 def test_selection_is_that_of_weighted_prior_draws():
     post = fit(SELECTED, {"s": {"kind": "selection", **COUNTS}}, seed=42, **SETTINGS)
     logs = []
@@ -590,3 +592,28 @@ def test_a_grammar_is_fitted_to_evidence_like_any_other_model():
         for x in (prior_only, post["posterior"])
     ]
     assert honest[1] > honest[0] + 0.1
+
+
+# --- one process, many fits -----------------------------------------------------------------
+
+
+def measured_again(**settings):
+    return fit(MEASURED, SIZES, num_samples=60, num_chains=1, **settings)
+
+
+@pytest.mark.slow
+def test_another_warm_up_of_the_same_model_ends_where_it_says():
+    measured_again(seed=1, num_warmup=120)
+    steps = measured_again(seed=1, num_warmup=80)["sample_stats_linear"]["step_size"].to_numpy()
+    # A kernel that adapts on while it draws moves its step size at every draw.
+    assert np.unique(steps).size == 1
+
+
+@pytest.mark.slow
+def test_fits_in_threads_are_those_of_one_after_the_other():
+    seeds = range(6)
+    alone = [measured_again(seed=s, num_warmup=80)["posterior"]["bits"].mean() for s in seeds]
+    with ThreadPoolExecutor(3) as pool:
+        found = pool.map(lambda s: measured_again(seed=s, num_warmup=80), seeds)
+        together = [post["posterior"]["bits"].mean() for post in found]
+    np.testing.assert_allclose(together, alone, rtol=1e-6)

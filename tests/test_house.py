@@ -20,9 +20,9 @@ NATIVE = ROOT / "_ext"
 # A package imports only from those before it: what a model is, how its file and its evidence are
 # read, what programs cost, what is inferred, drawn and shown. Within one, imports form no circle.
 PACKAGES = """
-    errors text domain reading costing grammars chains verdicts evidence model_file inference
-    results drawing handing_on reweighting regimes sensitivity comparison plots pages interface
-    __main__
+    errors text storage parallel domain reading costing grammars chains verdicts evidence
+    model_file inference results sweeps drawing handing_on reweighting regimes sensitivity
+    calibration comparison plots pages interface __main__
 """.split()
 HEAVY = ("jax", "numpyro", "arviz", "arviz_stats", "matplotlib", "scipy.stats", "xarray", "pandas")
 TEXTS = (".py", ".pyx", ".pxd", ".toml", ".md", ".txt", ".html", ".csv", ".cfg", ".yml")

@@ -271,8 +271,18 @@ def test_the_component_may_be_named_either_way(tree):
     for name in ("bits.combine", "bits[combine]"):
         assert phase(tree, name).component == "bits.combine"
     figure, axes = plot_phase(tree, component="steps.combine", labels={"steps.combine": "glue"})
-    assert axes.get_ylabel() == "glue\nsteps per episode"
+    assert axes.get_ylabel() == "glue, steps per episode"
     assert len(figure.axes) == 2
+
+
+def test_the_longest_name_and_its_unit_stay_on_one_line_within_the_figure(tree):
+    figure, axes = plot_phase(tree, component="steps.combine", labels={"steps.combine": "m_" * 40})
+    figure.canvas.draw()
+    label, whole = axes.yaxis.label, figure.bbox
+    assert label.get_text().endswith("…, steps per episode")
+    assert "\n" not in label.get_text()
+    box = label.get_window_extent()
+    assert whole.y0 <= box.y0 < box.y1 <= whole.y1
 
 
 def test_phases_that_cannot_be_drawn_are_refused(tree):

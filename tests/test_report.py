@@ -33,7 +33,13 @@ from bayes_mesa.plots.plot_style import plain
 from bayes_mesa.results.diagnosis import mixing
 from bayes_mesa.results.summary import summarize
 from bayes_mesa.sensitivity.crux import crux_table
-from bayes_mesa.text.number_text import page_number_text
+from bayes_mesa.text.number_text import (
+    digit_text,
+    error_text,
+    number_text,
+    probability_text,
+    signed_text,
+)
 from bayes_mesa.text.wording import one_way
 
 VOID = {"meta", "br", "use", "path", "image", "line", "img", "wbr", "input"}
@@ -370,7 +376,20 @@ def test_letters_that_matplotlib_lacks_are_no_warning():
     ],
 )  # fmt: skip
 def test_numbers_of_the_page_are_written_as_its_script_does(x, text):
-    assert page_number_text(x) == text
+    assert number_text(x) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (probability_text(3.7e-5), "3.7e-5"), (probability_text(1 - 2e-9), "1 − 2.0e-9"),
+        (digit_text(2.2e-5), "2e-5"), (digit_text(0.004), "0.004"), (digit_text(None), "–"),
+        (error_text({"mean": 1.2e-5, "mcse": 4e-6}), "1.2e-5 ± 4e-6"),
+        (signed_text(-0.38, 4e-5), "−0.38000 ± 4e-5"), (number_text(7850.0), "7850"),
+    ],
+)  # fmt: skip
+def test_every_small_number_has_the_page_scripts_exponent(text, wanted):
+    assert text == wanted
 
 
 def test_no_line_breaks_inside_a_number():
@@ -637,7 +656,7 @@ def with_engines(tree, engines, **variables):
 def test_how_the_masses_were_computed(tree):
     assert computed(tree) == ""
     bound = with_engines(tree, None, log_weight_error=[1e-12, 3e-9])
-    assert computed(bound) == "Bounded error of the log weights in the worst draw: 3e-09 nats."
+    assert computed(bound) == "Bounded error of the log weights in the worst draw: 3e-9 nats."
     exact = {"masses": "listed", "programs": "tempered", "reason": "few facts"}
     said = computed(with_engines(tree, exact, log_weight_error=[0.0]))
     assert said.startswith("Masses are exact sums over all programs: few facts. Bounded error")
@@ -663,7 +682,7 @@ def test_how_enumerated_masses_were_computed(tree):
     assert said == (
         "Masses are those of programs listed in order of rule bits, all others bounded: a cap. "
         "Room that programs not listed leave for the deceptive mass of a single draw: 0.02 at "
-        "worst, 1e-07 in the middle."
+        "worst, 1e-7 in the middle."
     )
 
 

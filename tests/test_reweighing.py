@@ -348,6 +348,22 @@ def _tables(evidence):
     }
 
 
+@pytest.mark.slow
+def test_what_fits_after_evidence_is_as_in_a_fit_at_the_moved_median():
+    """With NUTS under a capacity and a cap: the averaged mass agrees with a new fit's."""
+    rows = {"component": ["a", "b"], "quantity": ["bits", "steps"], "value": [25.0, 6.0]}
+    tables = _tables({"seen": {"kind": "measurement", **rows, "log_sd": [0.8, 0.8]}})
+    first, again = (
+        bm.fit(where_some_fit(a), tables, num_samples=1500, seed=seed)
+        for a, seed in ((0.5, SEED), (0.9, 7))
+    )
+    found = bm.reweigh(first, {"steps.a": math.exp(0.9)})
+    assert found.reliable
+    assert agree(found.deceptive_mass, bm.reweigh(again).deceptive_mass)
+    summary = bm.summarize(again)["deceptive_mass"]
+    assert bm.reweigh(again).deceptive_mass.as_dict() == pytest.approx(summary, rel=1e-6)
+
+
 # --- other slots, and what is left out ----------------------------------------------------------
 
 
@@ -372,6 +388,71 @@ def test_draws_in_which_nothing_fits_have_no_mass():
     assert found.deceptive_favored.mean == pytest.approx(
         np.average(family_draws.favored, weights=weight)
     )
+
+
+def where_some_fit(a=0.5, **parts):
+    """Two families that disagree, under a capacity and a cap that not every draw keeps to."""
+    return two_sided(
+        a=(lognormal(3.0, 0.7), lognormal(a, 1.5)),
+        b=(15.0, lognormal(1.0, 1.0)),
+        families=(
+            family("linear", 0.3, rate=lognormal(-3.0, 0.5)),
+            family("levin", 0.7, kappa=1.0),
+        ),
+        selection=Selection(belief(1.0), cap=4.0, max_bits=60.0),
+        **parts,
+    )
+
+
+@pytest.fixture(scope="module")
+def some_fit():
+    """After evidence that moves the families' probabilities, and what fits in each, apart."""
+    fitted = bm.fit(where_some_fit(), num_samples=500, seed=SEED)
+    return bm.update(fitted, likelihood_ratio=0.1, seed=3)
+
+
+def test_a_family_counts_by_its_draws_in_which_something_fits(some_fit):
+    summary, found = bm.summarize(some_fit), bm.reweigh(some_fit)
+    fits = [1 - np.isnan(f.mass).mean() for f in Stock.of(some_fit).families]
+    own = [f.deceptive_mass.mean for f in found.by_exchange.values()]
+    assert abs(fits[0] - fits[1]) > 0.02
+    assert abs(own[0] - own[1]) > 0.02
+    assert found.deceptive_mass.as_dict() == pytest.approx(summary["deceptive_mass"], rel=1e-9)
+
+
+def test_the_averaged_mass_is_of_all_weighted_draws_that_have_one(some_fit):
+    medians = {"steps.a": math.exp(1.0), "linear_rate": 0.06}
+    found, stock = bm.reweigh(some_fit, medians), Stock.of(some_fit)
+    assert found.reliable
+    values, weights = [], []
+    for one, said in zip(stock.families, found.by_exchange.values(), strict=True):
+        weight = np.exp(stock.log_weights(one, stock.moved(medians)))
+        there = ~np.isnan(one.mass)
+        values.append(one.mass[there])
+        weights.append(said.probability * (weight / weight.sum())[there])
+    weights, values = np.concatenate(weights), np.concatenate(values)
+    assert found.deceptive_mass.mean == pytest.approx(np.average(values, weights=weights))
+    order = np.argsort(values)
+    at = np.interp(0.95, np.cumsum(weights[order]) / weights.sum(), values[order])
+    assert found.deceptive_mass.upper == pytest.approx(at, abs=0.01)
+
+
+def test_its_error_is_that_of_many_fits():
+    medians = {"steps.a": math.exp(1.3)}
+    fits = (bm.fit(where_some_fit(), num_samples=100, seed=s) for s in range(40))
+    found = [bm.reweigh(fitted, medians).deceptive_mass for fitted in fits]
+    spread = np.std([f.mean for f in found], ddof=1)
+    assert np.mean([f.mcse for f in found]) == pytest.approx(spread, rel=0.5)
+
+
+def test_a_family_in_which_nothing_fits_has_no_part_in_the_mass():
+    fitted = bm.fit(where_some_fit(), num_samples=100, seed=SEED)
+    stock = Stock.of(fitted)
+    none = replace(stock.families[1], mass=np.full_like(stock.families[1].mass, np.nan))
+    found = reweighed(replace(stock, families=(stock.families[0], none)), {}, None)
+    own = found.by_exchange["linear"].deceptive_mass
+    assert found.deceptive_mass.mean == pytest.approx(own.mean)
+    assert found.deceptive_mass.mcse == pytest.approx(own.mcse)
 
 
 def test_nothing_fits_at_all():

@@ -15,8 +15,9 @@ import xarray as xr
 from synthetic import family_dataset, posterior_tree
 
 from bayes_mesa.errors import ResultFileError
-from bayes_mesa.results import store
-from bayes_mesa.results.store import open_posterior, save_posterior, write_bytes, write_text
+from bayes_mesa.results.store import names_result, open_posterior, save_posterior
+from bayes_mesa.storage import atomic_file, netcdf_file
+from bayes_mesa.storage.atomic_file import write_bytes, write_text
 
 
 def tricky_tree():
@@ -107,7 +108,15 @@ def test_no_single_bit_flip_passes(whole, tmp_path):
 
 def test_no_truncation_passes(whole, tmp_path):
     cut = tmp_path / "cut.nc"
-    for size in (0, 1, 8, 100, len(whole) // 2, len(whole) - store.SEAL_BYTES, len(whole) - 1):
+    for size in (
+        0,
+        1,
+        8,
+        100,
+        len(whole) // 2,
+        len(whole) - netcdf_file.SEAL_BYTES,
+        len(whole) - 1,
+    ):
         cut.write_bytes(whole[:size])
         with pytest.raises(ResultFileError, match="cut.nc: (is not a netCDF-4|does not end in)"):
             open_posterior(cut)
@@ -131,8 +140,24 @@ def test_a_foreign_file(tmp_path, content):
 def test_a_missing_file_and_a_folder(tmp_path):
     with pytest.raises(ResultFileError, match="none.nc: cannot be opened: No such file"):
         open_posterior(tmp_path / "none.nc")
-    with pytest.raises(ResultFileError, match="is not a regular file"):
+    with pytest.raises(ResultFileError, match="found a folder without it$"):
         open_posterior(tmp_path)
+    (tmp_path / "partial.nc").write_bytes(b"")
+    with pytest.raises(ResultFileError, match=r"partial\.nc of an interrupted run is there"):
+        open_posterior(tmp_path)
+
+
+def test_a_runs_folder_is_its_posterior(tmp_path, monkeypatch):
+    folder = tmp_path / "discussion"  # a shipped model's name
+    folder.mkdir()
+    save_posterior(small_tree(), folder / "posterior.nc")
+    for path in (folder, str(folder), f"{folder}/"):
+        assert open_posterior(path).identical(open_posterior(folder / "posterior.nc"))
+        assert names_result(path)
+    monkeypatch.chdir(tmp_path)
+    assert names_result("./discussion")
+    assert not names_result("discussion")
+    assert not names_result("nothing_here")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
@@ -145,7 +170,7 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 def sealed(path):
     """Give a hostile file the seal that it would have if it were ours."""
     data = path.read_bytes()
-    path.write_bytes(data + store._seal(data))
+    path.write_bytes(data + netcdf_file.seal(data))
     return path
 
 
@@ -248,7 +273,7 @@ def test_a_full_disk_is_told_with_path_and_bytes(tmp_path, monkeypatch):
     def full(_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(store.os, "fsync", full)
+    monkeypatch.setattr(atomic_file.os, "fsync", full)
     with pytest.raises(ResultFileError, match=r"summary.json: no room: No space .* after 5 bytes"):
         write_text(path, "after")
     assert path.read_text() == "before"

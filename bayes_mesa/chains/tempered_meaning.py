@@ -89,7 +89,9 @@ class Dictionary:
         model = self.model
         if model.grammar is None:
             program, column = model.structures[code[0]], code[0]
-            self._rules.append(np.eye(len(model.structures), dtype=np.int64)[code[0]])
+            only = np.zeros(len(model.structures), dtype=np.int64)
+            only[code[0]] = 1
+            self._rules.append(only)
         else:
             found = interpret(model.grammar, code)
             program = Structure(

@@ -147,7 +147,14 @@ def _base(model: Model, tables: RuleTables, pressure: float) -> dict[str, Any]:
         log_sums = {grammar.start: top + math.log(math.fsum(np.exp(log_base - top)))}
     else:
         log_base = -pressure * LN2 * np.array(grammar.rule_bits)
-        log_sums = {s: math.log(x) for s, x in tree_sums(grammar, pressure).items()}
+        sums = tree_sums(grammar, pressure)
+        if not all(0.0 < x < math.inf for x in sums.values()):
+            raise RefusedError(
+                "chains need the weights of all trees of a symbol as a number of double precision, "
+                f"found none at pressure {pressure:g} in a draw; give the pressure a narrower "
+                "belief"
+            )
+        log_sums = {s: math.log(x) for s, x in sums.items()}
     inside = log_base + [sum(log_sums[a] for a in r.args) for r in grammar.rules]
     wrapped = {
         symbol: [inside[row] - log_sums[symbol] for row, _ in wraps]

@@ -20,14 +20,12 @@ from numpy.typing import NDArray
 
 from bayes_mesa.comparison.attribution import Attribution
 from bayes_mesa.comparison.comparison_result import (
-    NAMES,
     Change,
     Compared,
     Comparison,
     Contribution,
     Explained,
     plain,
-    signed,
 )
 from bayes_mesa.comparison.comparison_source import (
     Side,
@@ -37,6 +35,7 @@ from bayes_mesa.comparison.comparison_source import (
     told_apart,
     with_posterior,
 )
+from bayes_mesa.comparison.comparison_table import NAMES, signed
 from bayes_mesa.comparison.difference_words import clause, clauses, group_label, says
 from bayes_mesa.comparison.differences import Difference, differences, groups
 from bayes_mesa.comparison.paired_verdicts import ESTIMANDS, PairedVerdicts, family_names, of_tree
@@ -68,8 +67,8 @@ def compare(
     ----------
     *sources
         Two or more: a model, a shipped model's name or a path, a result of `fit`, or the path of a
-        posterior (``.nc``). A model with evidence is fitted first. The first is compared with each
-        of the others.
+        posterior (``.nc``) or of a run's folder. A model with evidence is fitted first. The first
+        is compared with each of the others.
     num_samples
         Draws for each chain; by default 1000, or 100 and fewer where each draw is dear.
     num_chains

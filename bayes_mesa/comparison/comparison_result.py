@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_mesa.comparison.comparison_table import NAMES, Cells, shares, side_by_side, signed
 from bayes_mesa.comparison.paired_verdicts import ESTIMANDS
-from bayes_mesa.text.number_text import signed_text
+from bayes_mesa.text.html_table import html_line, html_table
+from bayes_mesa.text.number_text import probability_text
+from bayes_mesa.text.wording import quoted, shortened
 from bayes_mesa.verdicts.estimand import finite
 
-NAMES = {"deceptive_favored": "P(deceptive favored)", "deceptive_mass": "deceptive mass"}
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 
 @dataclass(frozen=True)
@@ -105,13 +109,16 @@ class Explained:
         said = " and ".join(one.clauses)
         if not any(one.changes[e].mean for e in ESTIMANDS):
             return f"{self.second} {said}: no change."
-        each = [
-            f"{signed(one.changes[e])} of {signed(self.changes[e], error=False)}" for e in ESTIMANDS
-        ]
-        if len(set(each)) == 1:
-            return f"{self.second} {said}: {each[0]} in both."
-        both = "; ".join(f"{x} in {NAMES[e]}" for x, e in zip(each, ESTIMANDS, strict=True))
-        return f"{self.second} {said}: {both}."
+        own = [signed(one.changes[e]) for e in ESTIMANDS]
+        names = [NAMES[e] for e in ESTIMANDS]
+        if len(set(own)) == 1:
+            does = f"{' and '.join(names)} both change by {own[0]}"
+        else:
+            does = f"{names[0]} changes by {own[0]}, {names[1]} by {own[1]}"
+        if self.contributions is not None and len(self.contributions) > 1:
+            whole = dict.fromkeys(signed(self.changes[e], error=False) for e in ESTIMANDS)
+            does += f" (all differences together: {' and '.join(whole)})"
+        return f"{self.second} {said}: {does}."
 
 
 @dataclass(frozen=True)
@@ -145,13 +152,34 @@ class Comparison:
             said["sentences"] = pair.sentences
         return found
 
+    def __repr__(self) -> str:
+        figures = (
+            f"{quoted(s.name)} {probability_text(s.figures['deceptive_favored']['mean'])}"
+            for s in self.sides
+        )
+        return f"<Comparison of P(deceptive favored): {', '.join(figures)}>"
+
+    def _repr_html_(self) -> str:
+        """The verdicts side by side and what explains the differences, as a notebook shows them."""
+        from markupsafe import Markup
+
+        parts = [_html(side_by_side(self.sides))]
+        for pair in self.differences:
+            parts.append(html_line(pair.sentences[0]))
+            if pair.contributions:
+                parts.append(_html(shares(pair)))
+            parts += map(html_line, pair.notes)
+        return Markup("").join(parts)
+
     def __str__(self) -> str:
         return "\n\n".join("\n".join([*p.sentences, *p.notes]) for p in self.differences)
 
 
-def signed(change: Change, *, error: bool = True) -> str:
-    """A change with its sign and, unless left out, its standard error."""
-    return signed_text(change.mean, change.error if error else None)
+def _html(cells: Cells) -> Markup:
+    """Names are cut where they are long; figures are not."""
+    header, rows = cells
+    short = tuple(map(shortened, header))
+    return html_table(short, [(shortened(first), *rest) for first, *rest in rows])
 
 
 def plain(value: Any) -> Any:

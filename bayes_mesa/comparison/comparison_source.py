@@ -17,7 +17,8 @@ from bayes_mesa.inference.fitting import fit
 from bayes_mesa.inference.inference import evidence_tables
 from bayes_mesa.model_file import load_model
 from bayes_mesa.regimes.regimes import default_draws
-from bayes_mesa.results.store import open_posterior
+from bayes_mesa.results.result_tree import require_result
+from bayes_mesa.results.store import names_result, open_posterior
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -40,15 +41,16 @@ class Side:
 
 
 def opened(source: Model | xr.DataTree | str | os.PathLike[str]) -> Side:
-    """A model, a result tree, a shipped name or a path, read; a posterior's path ends in .nc."""
+    """A model, a result tree, a shipped name or a path, read."""
     if isinstance(source, Model):
         return Side(source.name, source.origin, with_elicited(source), None)
     if isinstance(source, str | os.PathLike):
         text = os.fspath(source)
-        if text.endswith(".nc"):
+        if names_result(text):
             return _of_results(open_posterior(text), text)
         model = load_model(source)
         return Side(model.name, text, model, None)
+    require_result(source, "every source")
     return _of_results(source, "")
 
 

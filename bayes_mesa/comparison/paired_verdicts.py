@@ -20,6 +20,7 @@ from bayes_mesa.verdicts.common_draws import CommonDraws
 from bayes_mesa.verdicts.dominance import never_favored
 from bayes_mesa.verdicts.engines import TEMPERED, Engines
 from bayes_mesa.verdicts.estimand import Average, finite, probability, share
+from bayes_mesa.verdicts.heaviest import with_heaviest
 from bayes_mesa.verdicts.verdict import verdicts
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class PairedVerdicts:
 
     def judged(self, model: Model, family: Family) -> dict[str, Draws]:
         """The estimands and ``class_mass`` at every draw, (N,) and (N, 3); NaN: nothing fits."""
+        model = with_heaviest(model)
         found = slots(model, family)
         theta = assemble(model, self.draws.of(model, found, family.name), family, np)
         theta = {name: np.asarray(x) for name, x in theta.items()}
@@ -71,6 +73,7 @@ class PairedVerdicts:
         }
         weights = np.array([f.weight for f in model.families])
         known = not any(s.uncertain for f in model.families for s in slots(model, f))
+        model = with_heaviest(model)
         deceptive = {c.name for c in model.columns if c.class_name == DECEPTIVE}
         return _figures(
             draws,

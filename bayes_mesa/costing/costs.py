@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -40,7 +41,13 @@ class Counts:
 
     @classmethod
     def of(cls, model: Model) -> Counts:
-        """Count matrices of a model, rows in file order."""
+        """Count matrices of a model, rows in file order; made once."""
+        if model not in _COUNTS:
+            _COUNTS[model] = cls._made(model)
+        return _COUNTS[model]
+
+    @classmethod
+    def _made(cls, model: Model) -> Counts:
         index = model.component_index
         shape = (len(model.structures), len(model.components))
         bits, steps = np.zeros(shape), np.zeros(shape)
@@ -61,6 +68,9 @@ class Counts:
         """Runs of every component and overlap, (S, C + O): what prices of steps multiply."""
         # An overlap enters with a minus sign: its shared part is the *largest* count.
         return np.concatenate([self.steps, -self.overlap], axis=1)
+
+
+_COUNTS: WeakKeyDictionary[Model, Counts] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,9 @@ from bayes_mesa.costing.least import Array, draw_blocks, fact_prefixes, uses_tim
 Flags = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.int64]
 
+#: Structures beyond which most are thrown out before their lines are sorted.
+_FEW = 64
+
 
 def critical_exchange(
     family: str,
@@ -83,6 +86,8 @@ def critical_exchange(
     for at in draw_blocks(num_draws, width):
         hull = fact_prefixes(fact_bits[at], fact_steps[at])
         intercept, slope, shift[at] = _lines(family, bits[at], steps[at], eligible[at], uses, hull)
+        if num_structures > _FEW:
+            _leave_out_undercut(intercept, slope, lines_deceptive == 1)
         out = start[at], first[at], crossings[at]
         verdicts(intercept, slope, lines_deceptive, scratch, *out)
     return _critical(family, start, np.ldexp(first, -shift.astype(int))), crossings
@@ -129,6 +134,41 @@ def _lines(
         np.ascontiguousarray(slope.reshape(rows)),
         shift,
     )
+
+
+def _leave_out_undercut(intercept: Array, slope: Array, deceptive: Flags) -> None:
+    """Set the intercept to inf of most lines, (N, L), that one of their own side undercuts.
+
+    A line of neither a smaller intercept nor a smaller slope than another has no part in the lower
+    envelope. Comparing with a few that have a part leaves a handful to be sorted, at a cost linear
+    in their number; the envelope, and all that is read from it, stays the same to the bit.
+    """
+    rows = np.arange(len(intercept))
+    for side in (np.flatnonzero(deceptive), np.flatnonzero(~deceptive)):
+        own, rise = intercept[:, side], slope[:, side]
+        if own.size:
+            corners = _corners(own, rise)
+            undercut = np.zeros(own.shape, np.bool_)
+            for k in corners:
+                undercut |= (own >= own[rows, k][:, None]) & (rise >= rise[rows, k][:, None])
+            for k in corners:  # equal corners undercut one another, and themselves
+                undercut[rows, k] = False
+            intercept[:, side] = np.where(undercut, np.inf, own)
+
+
+def _corners(intercept: Array, slope: Array) -> list[npt.NDArray[np.intp]]:
+    """For each draw the lines least at 0, at infinity, and where the chords between those meet."""
+    rows = np.arange(len(intercept))
+
+    def between(first: npt.NDArray[np.intp], last: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            climb = intercept[rows, last] - intercept[rows, first]
+            x = climb / (slope[rows, first] - slope[rows, last])
+            return np.argmin(intercept + x[:, None] * slope, axis=1)
+
+    first, last = np.argmin(intercept, axis=1), np.argmin(slope, axis=1)
+    middle = between(first, last)
+    return [first, last, middle, between(first, middle), between(middle, last)]
 
 
 def _doublings(least: Array, excess: Array) -> Array:

@@ -24,6 +24,11 @@ FAMILIES = ("linear", "levin", "power")
 LN2 = math.log(2.0)
 
 
+#: Beyond double precision a penalty is infinite, and its program has no weight.
+_may_overflow = np.errstate(over="ignore")
+
+
+@_may_overflow
 def penalty(family: str, parameters: Mapping[str, Any], bits: Any, steps: Any, xp: Any = np) -> Any:
     """Penalty Φ(c, t) in bits, of the broadcast shape of its arguments.
 
@@ -36,6 +41,7 @@ def penalty(family: str, parameters: Mapping[str, Any], bits: Any, steps: Any, x
     return bits + _root(steps, parameters["rate"], parameters["exponent"], xp)
 
 
+@_may_overflow
 def added_penalty(
     family: str, parameters: Mapping[str, Any], steps: Any, added: Any, xp: Any = np
 ) -> Any:

@@ -9,14 +9,14 @@ kernels, and how their nodes are chosen, are in ``_ext/`` (``levin_rows.pxd``, `
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from bayes_mesa._ext import fact_sums as sums
 from bayes_mesa._ext import program_draws as draws
-from bayes_mesa.errors import InputError
+from bayes_mesa.errors import InputError, RefusedError
 
 Floats = NDArray[np.float64]
 
@@ -26,6 +26,12 @@ _PARAMETERS = {"linear": ("rate",), "levin": ("kappa",), "power": ("rate", "expo
 _BLOCK = 1 << 17
 #: Rows less probable than this are left out of a table: nobody will draw one.
 _NEVER = 2.0**-64
+#: Largest pressure times kappa whose sums are made; no published kappa is above 4.
+MOST_POWER = 1e10
+#: Largest exponent whose sums are made; those published lie between 0.5 and 2.
+MOST_EXPONENT = 1e4
+#: Below this, time costs less than a double holds beside 1, and the kernels' nodes run out.
+LEAST_POWER = 1e-20
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +124,8 @@ def log_fact_factor(
     ------
     InputError
         If a shape or a value is not as above.
+    RefusedError
+        If levin's pressure times kappa exceeds `MOST_POWER`, or an exponent `MOST_EXPONENT`.
     """
     theta = _theta(family, pressure, parameters, steps, uses, fact_bits, fact_steps)
     out, error = np.zeros(theta.steps.shape), np.zeros(theta.steps.shape)
@@ -317,6 +325,21 @@ def _draw_fixed(
     return structure, stored
 
 
+def refuse_beyond(what: str, value: Floats, most: float, remedy: str) -> None:
+    """Refuse a value (any shape) so large that sums over it would take for ever, or be wrong.
+
+    Raises
+    ------
+    RefusedError
+        If any value is above ``most``; names ``what`` it is, and whose belief is the ``remedy``.
+    """
+    if value.size and (found := value.max()) > most:
+        raise RefusedError(
+            f"exact sums need {what} of at most {most:g}, found {found:g} in a draw; "
+            f"give {remedy} a narrower belief"
+        )
+
+
 def _theta(
     family: str,
     pressure: ArrayLike,
@@ -361,6 +384,23 @@ def _theta(
     _at_least("uses", theta.uses, 0.0)
     _at_least("fact_bits", theta.bits, 0.0)
     _at_least("fact_steps", theta.fact_steps, 0.0)
+    return _within_reach(theta) if theta.num_facts else theta
+
+
+def _within_reach(theta: _Theta) -> _Theta:
+    """The same, with kappa 0 where time costs less than a double holds; what is too steep refused.
+
+    Raises
+    ------
+    RefusedError
+        Beyond `MOST_POWER` or `MOST_EXPONENT`.
+    """
+    if theta.family == "levin":
+        power = theta.pressure * theta.first
+        refuse_beyond("levin's pressure times kappa", power, MOST_POWER, "kappa or the pressure")
+        return replace(theta, first=np.where(power < LEAST_POWER, 0.0, theta.first))
+    if theta.family == "power":
+        refuse_beyond("an exponent", theta.second, MOST_EXPONENT, "the exponent")
     return theta
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from bayes_mesa.domain.pool import Z95, Pool
 
@@ -142,34 +145,38 @@ class Prior:
     @property
     def share_cut(self) -> float:
         """Prior probability below the truncation point `low`."""
-        return float(self.scipy().cdf(self.low)) if math.isfinite(self.low) else 0.0
+        return float(self._untruncated("cdf", self.low)) if math.isfinite(self.low) else 0.0
+
+    def share_above(self, value: float) -> float:
+        """Probability of more than ``value``, before truncation."""
+        if self.name == "LogNormal":
+            # In closed form, as SciPy takes a second to import.
+            arguments = dict(self.arguments)
+            z = (math.log(value) - arguments["loc"]) / arguments["scale"]
+            return 0.5 * math.erfc(z / math.sqrt(2.0))
+        return float(self._untruncated("sf", value))
 
     def quantile(self, q: Any) -> Any:
         """Quantile function of the truncated prior; ``q`` an array in [0, 1]."""
         cut = self.share_cut
         if cut == 0.0:
-            return self.scipy().ppf(q)
-        import numpy as np
-
+            return self._untruncated("ppf", q)
         # Through the survival function: near 1 the upper tail keeps its digits.
-        return np.maximum(self.scipy().isf((1.0 - np.asarray(q)) * (1.0 - cut)), self.low)
+        above = self._untruncated("isf", (1.0 - np.asarray(q)) * (1.0 - cut))
+        return np.maximum(above, self.low)
 
     def cdf(self, x: Any) -> Any:
         """Probability of at most ``x``, after truncation."""
         cut = self.share_cut
-        if cut == 0.0:
-            return self.scipy().cdf(x)
-        import numpy as np
-
-        return np.maximum(self.scipy().cdf(x) - cut, 0.0) / (1.0 - cut)
+        below = self._untruncated("cdf", x)
+        return below if cut == 0.0 else np.maximum(below - cut, 0.0) / (1.0 - cut)
 
     def logpdf(self, x: Any) -> Any:
         """Natural log of the density at ``x``, after truncation."""
-        cut, density = self.share_cut, self.scipy().logpdf(x)
+        cut = self.share_cut
+        density = self._untruncated("logpdf", x)
         if cut == 0.0:
             return density
-        import numpy as np
-
         return np.where(np.asarray(x) < self.low, -np.inf, density - math.log1p(-cut))[()]
 
     def score(self, x: Any) -> Any:
@@ -180,8 +187,6 @@ class Prior:
 
     def at_score(self, z: Any) -> Any:
         """The quantile at Φ(z): the x whose score is ``z``."""
-        import numpy as np
-
         if self.name == "LogNormal" and self.share_cut == 0.0:
             arguments = dict(self.arguments)
             return np.exp(arguments["loc"] + arguments["scale"] * z)
@@ -189,12 +194,22 @@ class Prior:
 
         return np.asarray(self.quantile(ndtr(z)))
 
-    def scipy(self) -> rv_continuous_frozen:
-        """The untruncated distribution, frozen, from `scipy.stats`."""
+    def _untruncated(self, method: str, x: Any) -> Any:
+        """A method of SciPy's distribution, at ``x``.
+
+        Not of a frozen one: SciPy compiles a template for each, which takes a millisecond, and a
+        model file must not make anything compile. Where a power leaves double precision SciPy gives
+        the limit, and a warning that says nothing.
+        """
         import scipy.stats
 
         name, arguments = FORMS[self.name].scipy(dict(self.arguments))
-        return getattr(scipy.stats, name)(**arguments)
+        with np.errstate(all="ignore"):
+            return getattr(getattr(scipy.stats, name), method)(x, **arguments)
+
+    def scipy(self) -> rv_continuous_frozen:
+        """The untruncated distribution, frozen, from `scipy.stats`."""
+        return _frozen(self.name, self.arguments)
 
     def numpyro(self) -> dist.Distribution:
         """The untruncated distribution, from `numpyro.distributions`."""
@@ -205,6 +220,14 @@ class Prior:
     def __str__(self) -> str:
         text = f"{self.name}({', '.join(f'{k}={v:g}' for k, v in self.arguments)})"
         return text if math.isinf(self.low) else f"{text} truncated to [{self.low:g}, inf)"
+
+
+@functools.lru_cache(maxsize=1024)  # scipy takes half a millisecond to freeze one
+def _frozen(name: str, arguments: tuple[tuple[str, float], ...]) -> rv_continuous_frozen:
+    import scipy.stats
+
+    its_name, its_arguments = FORMS[name].scipy(dict(arguments))
+    return getattr(scipy.stats, its_name)(**its_arguments)
 
 
 #: What is not known: a distribution of the table, or the linear pool of experts' quantiles.

@@ -16,6 +16,8 @@ from bayes_mesa.errors import InputError
 
 HONEST, DECEPTIVE, MISALIGNED = "honest", "deceptive", "misaligned"
 CLASSES = (HONEST, DECEPTIVE, MISALIGNED)
+#: Structures that results name one by one; of more only the heaviest.
+MAX_NAMED = 1000
 
 Axis = Literal["bits", "steps"]
 Kind = Literal["opinion", "cited", "measured"]
@@ -257,7 +259,8 @@ class Model:
     """A checked model file. ``text`` and ``sha256`` are those of the file as read.
 
     With a ``grammar``, ``structures`` are the programs of it that results name, and every other
-    program counts in the column ``other_CLASS``.
+    program counts in the column ``other_CLASS``. So do those of many structures whose rows are not
+    in ``named`` (rising rows; None: all are named).
     """
 
     name: str
@@ -276,6 +279,7 @@ class Model:
     path_dependence: Path | None = None
     evidence: tuple[EvidenceTable, ...] = ()
     grammar: Grammar | None = None
+    named: tuple[int, ...] | None = None
     title: str = ""
     source: str = ""
     note: str = ""
@@ -298,11 +302,22 @@ class Model:
     @cached_property
     def columns(self) -> tuple[Column, ...]:
         """What the ``structure`` dimension of results holds: the structures, then what is left."""
-        named = [
+        every = [
             Column(s.name, s.symbol, c) for s, c in zip(self.structures, self.classes, strict=True)
         ]
-        rest = [] if self.grammar is None else [Column(f"other_{c}", "", c) for c in CLASSES]
+        named = every if self.named is None else [every[row] for row in self.named]
+        all_named = self.grammar is None and self.named is None
+        rest = [] if all_named else [Column(f"other_{c}", "", c) for c in CLASSES]
         return (*named, *rest)
+
+    @cached_property
+    def places(self) -> np.ndarray:
+        """Place of every structure in ``columns``, int (S,)."""
+        if self.named is None:
+            return np.arange(len(self.structures))
+        places = len(self.named) + np.array([CLASSES.index(c) for c in self.classes])
+        places[list(self.named)] = np.arange(len(self.named))
+        return places
 
     @cached_property
     def component_index(self) -> Mapping[str, int]:

@@ -21,12 +21,30 @@ _MAY_BE_EMPTY = ("bits", "steps", "loss", "overlap_fraction", "fact_bits", "fact
 
 
 class Register:
-    """Programs met so far, numbered in the order in which they came."""
+    """Programs met so far, numbered in the order in which they came.
+
+    Attributes
+    ----------
+    codes
+        The prefix code of each.
+    bits, steps
+        How often each stores and runs each component, (K, C).
+    rule_bits
+        Bits of each program's own tree, (K,).
+    column
+        Place of each in `model.columns`, (K,).
+    pursued
+        What each pursues in training: 0 for the base objective, 1 + k for the k-th other one, (K,).
+    """
 
     def __init__(self, model: Model):
         self.model = model
-        self.structures: list[Structure] = []
+        self.codes: list[Code] = []
         self._number: dict[Code, int] = {}
+        components = len(model.components)
+        self.bits, self.steps = np.empty((0, components)), np.empty((0, components))
+        self.rule_bits = np.empty(0)
+        self.column, self.pursued = np.empty(0, np.int64), np.empty(0, np.int64)
 
     def numbers(self, flat: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         """Number of every code, int (D,), of codes that stand behind one another in ``flat``."""
@@ -36,16 +54,31 @@ class Register:
             places = np.flatnonzero(lengths == length)
             codes = flat[starts[places][:, None] + np.arange(length)]
             rows, inverse = np.unique(codes, axis=0, return_inverse=True)
-            known = np.array([self.number(tuple(row)) for row in rows.tolist()])
+            known = np.array([self._number_of(tuple(row)) for row in rows.tolist()])
             found[places] = known[inverse.reshape(-1)]
+        self._describe_new()
         return found
 
-    def number(self, code: Code) -> int:
-        """Number of a code, met now or earlier."""
+    def _number_of(self, code: Code) -> int:
         if code not in self._number:
-            self._number[code] = len(self.structures)
-            self.structures.append(program_structure(self.model, code))
+            self._number[code] = len(self.codes)
+            self.codes.append(code)
         return self._number[code]
+
+    def _describe_new(self) -> None:
+        """What the programs cost and exhibit that were not known yet; each is looked at once."""
+        model = self.model
+        new = [program_structure(model, code) for code in self.codes[len(self.column) :]]
+        if not new:
+            return
+        counts = Counts.of(replace(model, structures=tuple(new)))
+        self.bits = np.concatenate([self.bits, counts.bits])
+        self.steps = np.concatenate([self.steps, counts.steps])
+        self.rule_bits = np.concatenate([self.rule_bits, counts.rule_bits])
+        self.column = np.concatenate([self.column, _columns(model, new)])
+        places = {name: k for k, name in enumerate((model.base_objective, *model.losses))}
+        pursued = np.array([places.get(s.train, 0) for s in new], np.int64)
+        self.pursued = np.concatenate([self.pursued, pursued])
 
 
 def draw_from_grammar(
@@ -95,11 +128,10 @@ def described(
         ``steps`` and ``penalty`` (D,), ``deceptive`` (D,) 0 or 1, ``log_weight`` (D,): −β ln 2 Φ −
         E · loss, nats.
     """
-    counts = Counts.of(replace(model, structures=tuple(register.structures)))
-    column = _columns(model, register)[program]
-    bits = _paid(theta["bits"], counts.bits[program]) + counts.rule_bits[program]
+    column = register.column[program]
+    bits = _paid(theta["bits"], register.bits[program]) + register.rule_bits[program]
     bits = bits + _paid(theta["fact_bits"], stored)
-    steps = _paid(theta["steps"], counts.steps[program]) + _paid(theta["fact_steps"], ~stored)
+    steps = _paid(theta["steps"], register.steps[program]) + _paid(theta["fact_steps"], ~stored)
     own = {n: theta[f"{family.name}_{n}"] for n in family.parameters}
     cost = penalty(family.name, own, bits, steps)
     deceptive = np.array([c.class_name == DECEPTIVE for c in model.columns])
@@ -115,29 +147,24 @@ def described(
     }
 
 
-def in_one_order(
-    model: Model, registers: list[Register], programs: list[np.ndarray]
-) -> tuple[list[str], list[np.ndarray]]:
-    """Expressions of all registers' programs, short ones first, and the numbers in that order."""
+def in_one_order(model: Model, registers: list[Register]) -> tuple[list[str], list[np.ndarray]]:
+    """Expressions of all registers' programs, short ones first, and each one's places there."""
     assert model.grammar is not None
-    codes = sorted({s.code for r in registers for s in r.structures}, key=lambda c: (len(c), c))
+    codes = sorted({c for r in registers for c in r.codes}, key=lambda c: (len(c), c))
     place = {code: k for k, code in enumerate(codes)}
-    renumbered = []
-    for register, program in zip(registers, programs, strict=True):
-        # −1 stays −1, which is no program.
-        own = np.array([*(place[s.code] for s in register.structures), -1], np.int64)
-        renumbered.append(own[program])
-    return [expression(model.grammar, code) for code in codes], renumbered
+    # At the end of each, where the number −1 looks, −1: it is no program.
+    places = [np.array([*(place[c] for c in r.codes), -1], np.int64) for r in registers]
+    return [expression(model.grammar, code) for code in codes], places
 
 
-def _columns(model: Model, register: Register) -> np.ndarray:
-    """Place of every registered program in `model.columns`."""
+def _columns(model: Model, programs: list[Structure]) -> np.ndarray:
+    """Place of every program in `model.columns`."""
     listed = {s.code: k for k, s in enumerate(model.structures)}
     named = len(model.structures)
     return np.array(
         [
             listed.get(s.code, named + CLASSES.index(s.class_under(model.base_objective)))
-            for s in register.structures
+            for s in programs
         ],
         np.int64,
     )
@@ -147,11 +174,9 @@ def _loss(
     model: Model, theta: Mapping[str, np.ndarray], register: Register, program: np.ndarray
 ) -> np.ndarray:
     """E · loss of what each program pursues in training, nats, (D,)."""
-    names = [model.base_objective, *model.losses]
-    pursued = np.array([names.index(s.train) for s in register.structures])[program]
     losses = np.hstack([np.zeros((len(theta["pressure"]), 1)), theta["loss"]])
     rows = np.arange(len(program)) % len(losses)
-    return model.selection.episodes * losses[rows, pursued]
+    return model.selection.episodes * losses[rows, register.pursued[program]]
 
 
 def _paid(costs: np.ndarray, counts: np.ndarray) -> np.ndarray:

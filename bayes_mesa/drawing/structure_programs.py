@@ -10,6 +10,7 @@ from bayes_mesa.costing.costs import Counts
 from bayes_mesa.costing.exchange import penalty
 from bayes_mesa.costing.fact_sums import draw_programs
 from bayes_mesa.domain.model import DECEPTIVE, Family, Model
+from bayes_mesa.verdicts.verdict import of_every_structure
 
 Arrays = dict[str, np.ndarray]
 
@@ -35,6 +36,7 @@ def draw_from_structures(
         ``structure`` (D,), −1 where nothing fits, ``stored`` (D, n) bool, ``bits``, ``steps`` and
         ``penalty`` (D,), NaN where nothing fits, ``deceptive`` (D,) 0 or 1.
     """
+    theta = with_every_structure(model, family, theta)
     arguments = _arguments(model, family, theta)
     if num_draws is not None:
         arguments["num_draws"] = num_draws
@@ -58,6 +60,30 @@ def draw_from_structures(
         "penalty": np.where(fits, cost, np.nan),
         "deceptive": (deceptive & fits).astype(np.int8),
     }
+
+
+def with_every_structure(model: Model, family: Family, theta: Arrays) -> Arrays:
+    """Theta with the masses and totals of all structures, where results name only some of them."""
+    if model.named is None:
+        return theta
+    none = np.zeros((len(theta["pressure"]), 0))
+    may_be_empty = ("bits", "steps", "loss", "overlap_fraction", "fact_bits", "fact_steps")
+    whole = {**dict.fromkeys(may_be_empty, none), **theta}
+    return theta | of_every_structure(model, family, whole)
+
+
+def place_names(model: Model) -> list[str]:
+    """What the codes of drawn programs stand for: every structure by its own name."""
+    if model.named is not None:
+        return [s.name for s in model.structures]
+    return [c.name for c in model.columns]
+
+
+def place_classes(model: Model) -> list[str]:
+    """The class of each of `place_names`."""
+    if model.named is not None:
+        return list(model.classes)
+    return [c.class_name for c in model.columns]
 
 
 def _arguments(model: Model, family: Family, theta: Arrays) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from bayes_mesa.chains.tempered_walk import (
 from bayes_mesa.costing.exchange import LN2, penalty
 from bayes_mesa.domain.model import Component, Facts, Family, Heuristics, Model
 from bayes_mesa.drawing.grammar_programs import Arrays, Register
+from bayes_mesa.drawing.structure_programs import with_every_structure
 from bayes_mesa.grammars.rule_tables import RuleTables
 
 #: Rounds before the draw at a new theta: each scans all facts, jumps once, and makes other moves.
@@ -52,7 +53,7 @@ class TemperedChain:
     """One chain over programs, with a stream of its own, that goes on from theta to theta."""
 
     def __init__(self, model: Model, number: int, stream: np.random.SeedSequence, flag: StopFlag):
-        self.model = model if model.grammar is not None else _by_totals(model)
+        self.given, self.model = model, model if model.grammar is not None else _by_totals(model)
         self.number, self.flag = number, flag
         self.streams = dict(
             zip((f.name for f in model.families), stream.spawn(len(model.families)), strict=True)
@@ -64,7 +65,7 @@ class TemperedChain:
         self.walks: dict[str, Walk] = {}
 
     def draw(self, family: Family, theta: Mapping[str, np.ndarray], count: int | None) -> Arrays:
-        """One program per theta, or ``count`` at a single one.
+        """One program per theta, or ``count`` at a single one: the same one whenever it is called.
 
         Returns
         -------
@@ -74,20 +75,24 @@ class TemperedChain:
             ``deceptive`` (D,) 0 or 1 and, with a grammar, ``program`` (D,).
         """
         if self.model.grammar is None:
+            theta = with_every_structure(self.given, family, dict(theta))
             # Totals have the overlaps taken off.
             theta = {n: x for n, x in theta.items() if n != "overlap_fraction"}
             theta |= {"bits": theta["structure_bits"], "steps": theta["structure_steps"]}
         parts = []
         for row in range(len(theta["pressure"])):
             target = Target.of(self.model, family, theta, row, tables=self.tables)
-            walk = self._arrived(family, target)
+            walk = self._arrived(family, target, goes_on=count is not None)
             wanted = 1 if count is None else count
             parts.append(_nothing(target, wanted) if walk is None else self._drawn(walk, wanted))
         return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 
-    def _arrived(self, family: Family, target: Target) -> Walk | None:
+    def _arrived(self, family: Family, target: Target, *, goes_on: bool) -> Walk | None:
         """The family's walk, settled at the target; None where nothing fits."""
         walk = self.walks.get(family.name)
+        if walk is not None and goes_on:
+            walk.forget()
+            return walk
         if walk is None:
             starts = starting_programs(target)
             if not starts:
@@ -130,13 +135,15 @@ class TemperedChain:
     def _losses(self, target: Target, records: Records) -> tuple[np.ndarray, np.ndarray]:
         """E · loss of every program, nats, and its number: in the register, or the structure's."""
         program = self._numbers(records)
-        known = self.model.structures if self.model.grammar is None else self.register.structures
-        names = list(self.model.losses)
-        losses = [
-            float(target.theta["loss"][names.index(s.train)]) if s.train in names else 0.0
-            for s in known
-        ]
-        return self.model.selection.episodes * np.array(losses)[program], program
+        losses = np.append(0.0, target.theta["loss"])
+        return self.model.selection.episodes * losses[self.pursued()[program]], program
+
+    def pursued(self) -> np.ndarray:
+        """What each known program pursues in training, as a `Register` has it."""
+        if self.model.grammar is not None:
+            return self.register.pursued
+        places = {name: k + 1 for k, name in enumerate(self.model.losses)}
+        return np.array([places.get(s.train, 0) for s in self.model.structures], np.int64)
 
     def _numbers(self, records: Records) -> np.ndarray:
         if self.model.grammar is None:
@@ -172,6 +179,7 @@ def _by_totals(model: Model) -> Model:
         structures=tuple(
             replace(s, stores=own, runs=own) for s, own in zip(model.structures, once, strict=True)
         ),
+        named=None,
         overlaps=(),
         heuristics=Heuristics(),
         facts=replace(facts, needs=facts.needs or ((),) * len(facts)) if len(facts) else Facts(),

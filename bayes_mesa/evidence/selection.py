@@ -130,8 +130,8 @@ def _named(columns: Columns, given: Hypothesis) -> Any:
     from bayes_mesa.domain.model import CLASSES
 
     if "structure" in columns:
-        names = [c.name for c in given.model.columns]
-        return given.log_mass[np.array([names.index(str(n)) for n in columns["structure"]])]
+        row = {s.name: k for k, s in enumerate(given.model.structures)}
+        return given.log_mass[np.array([row[str(n)] for n in columns["structure"]])]
     return given.log_class_mass[np.array([CLASSES.index(str(n)) for n in columns["class"]])]
 
 

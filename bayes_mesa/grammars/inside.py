@@ -282,8 +282,10 @@ class _Maker:
 
         least = np.zeros_like(highest)
         for k in np.flatnonzero(highest):
-            while not alive(_raised(highest, k, least[k])[None]).any():
-                least[k] += 1
+            # Only what some rule stores can be the least; counts may reach a thousand million.
+            levels = np.unique([0, *needed[used, k]])
+            ends = (n for n in levels if alive(_raised(highest, k, n)[None]).any())
+            least[k] = next(ends, highest[k])
         most = highest - least
         sides = [range(n + 1) for n in most]
         if np.prod(most + 1, dtype=float) > MAX_AVAILABILITIES:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayes_mesa._ext import program_sums as kernel
 from bayes_mesa.costing.exchange import LN2
+from bayes_mesa.costing.fact_sums import LEAST_POWER, MOST_EXPONENT, refuse_beyond
 from bayes_mesa.domain.model import Family, Model
 from bayes_mesa.domain.slots import parameters
 from bayes_mesa.errors import InputError, RefusedError
@@ -150,17 +151,26 @@ class Inputs:
         chosen = {n: np.asarray(x, float) for n, x in parameters(family, theta).items()}
         second, unit, longest = np.ones(size), np.ones(size), np.full(size, _LONGEST)
         if family.name == "linear":
-            first = _clipped(pressure * LN2, 1.0 / chosen["rate"])
+            with np.errstate(over="ignore"):
+                per_step = pressure * LN2 / chosen["rate"]
+            refuse_beyond(
+                "nats per step, the pressure over the rate,", per_step, _LARGEST, "the rate"
+            )
+            first = per_step
             longest = _LARGEST / np.maximum(first, 1.0)
         elif family.name == "levin":
             first, unit = _clipped(pressure, chosen["kappa"]), shared + added
+            first = np.where(first < LEAST_POWER, 0.0, first)
             # A reference of no steps has no penalty to be measured from.
             unit = np.where(unit > 0.0, unit, 1.0)
         else:
             rate, second = chosen["rate"], chosen["exponent"]
             # Time is raised by what no weight notices, so that a program of no steps is no case of
             # its own: penalties are subadditive.
-            shared = shared + rate * (_LEAST_PENALTY / (pressure * LN2)) ** second
+            refuse_beyond("an exponent", second, MOST_EXPONENT, "the exponent")
+            with np.errstate(over="ignore"):
+                raised = rate * (_LEAST_PENALTY / (pressure * LN2)) ** second
+            shared = np.minimum(shared + raised, _WHOLE)
             unit = shared + added
             root = 1.0 / second
             with np.errstate(over="ignore", divide="ignore"):

@@ -10,6 +10,7 @@ import numpy as np
 from bayes_mesa.errors import InputError
 from bayes_mesa.handing_on.slot_draws import draws_of, slot_draws
 from bayes_mesa.results.flat_table import flat_columns
+from bayes_mesa.results.result_tree import require_result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +39,7 @@ def to_pandas(post: xr.DataTree, group: str = "posterior") -> pd.DataFrame:
     InputError
         If the tree has no such group.
     """
+    require_result(post)
     import pandas as pd
 
     return pd.DataFrame(flat_columns(draws_of(post, group)))
@@ -66,6 +68,7 @@ def to_numpyro(post: xr.DataTree, family: str) -> dict[str, np.ndarray]:
     InputError
         If the tree holds no such family.
     """
+    require_result(post)
     families = list(json.loads(post.attrs["families"]))
     if family not in families:
         raise InputError(f"family must be one of {', '.join(families)}, found {family!r}")

@@ -33,7 +33,8 @@ from bayes_mesa.handing_on.slot_draws import (
     model_table,
     slot_draws,
 )
-from bayes_mesa.results.store import write_text
+from bayes_mesa.results.result_tree import require_result
+from bayes_mesa.storage.atomic_file import write_text
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -114,6 +115,7 @@ def as_prior(post: xr.DataTree, path: str | os.PathLike[str] | None = None) -> N
     InputError
         If the model was made in Python, or there are fewer than 50 draws.
     """
+    require_result(post)
     _refuse_what_cannot_be_fitted(post)
     target = None if path is None else Path(path)
     stem = str(post.attrs["model"]) if target is None else target.stem

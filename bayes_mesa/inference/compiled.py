@@ -28,11 +28,12 @@ class Compiled:
 
     ``chunk`` is how many iterations one call of ``advance`` makes.
     ``start(key, values, data)`` is an unconstrained point at the values of some sites;
-    ``initial(num_warmup, key, z, data)`` and ``advance(state, data)`` are NUTS; ``constrain(z,
-    data)`` and ``potential(z, data)`` map batches of unconstrained sites; ``log_likelihood(keys,
-    values, data)`` and ``row_parameters(keys, values, data)`` map batches of sites in their own
-    units, with sites that ``values`` lacks drawn by ``keys``. The last gives the parameters of
-    every row's distribution, table → distribution → parameter → (batch, ...).
+    ``initial(num_warmup, key, z, data)`` and ``advance(num_warmup, state, data)`` are NUTS, and
+    come first; ``constrain(z, data)`` and ``potential(z, data)`` map batches of unconstrained
+    sites; ``log_likelihood(keys, values, data)`` and ``row_parameters(keys, values, data)`` map
+    batches of sites in their own units, with sites that ``values`` lacks drawn by ``keys``. The
+    last gives the parameters of every row's distribution, table → distribution → parameter →
+    (batch, ...).
     """
 
     chunk: int
@@ -80,7 +81,16 @@ def _compile(identity: _Identity, shapes: Any) -> Compiled:
     import jax
 
     program = identity.program
-    kernel = _kernel(program)
+    # NumPyro binds a kernel to the length of the warm-up that it is initialised with. One kernel
+    # for all would go on adapting, while it draws, as long as the first warm-up was.
+    kernels: dict[int, Any] = {}
+
+    def kernel_of(num_warmup: int) -> Any:
+        return kernels.setdefault(num_warmup, nuts_kernel(program))
+
+    def any_kernel() -> Any:
+        return next(iter(kernels.values()))
+
     sums = len(program.model.facts) or program.model.grammar is not None
     chunk = _CHUNK_OF_SUMS if sums else _CHUNK
 
@@ -90,10 +100,13 @@ def _compile(identity: _Identity, shapes: Any) -> Compiled:
 
     @functools.partial(jax.jit, static_argnums=0)
     def initial(num_warmup: int, key: Any, z: Any, data: Data) -> Any:
+        kernel = kernel_of(num_warmup)
         return kernel.init(key, num_warmup, init_params=z, model_args=(data,), model_kwargs={})
 
-    @jax.jit
-    def advance(state: Any, data: Data) -> tuple[Any, dict[str, Any]]:
+    @functools.partial(jax.jit, static_argnums=0)
+    def advance(num_warmup: int, state: Any, data: Data) -> tuple[Any, dict[str, Any]]:
+        kernel = kernel_of(num_warmup)
+
         def body(carry: Any, _: None) -> tuple[Any, dict[str, Any]]:
             after = kernel.sample(carry, (data,), {})
             return after, _collect(after)
@@ -102,11 +115,11 @@ def _compile(identity: _Identity, shapes: Any) -> Compiled:
 
     @jax.jit
     def constrain(z: Any, data: Data) -> Any:
-        return jax.vmap(kernel.get_constrain_fn((data,), {}))(z)
+        return jax.vmap(any_kernel().get_constrain_fn((data,), {}))(z)
 
     @jax.jit
     def potential(z: Any, data: Data) -> Any:
-        return jax.vmap(kernel.get_potential_fn((data,), {}))(z)
+        return jax.vmap(any_kernel().get_potential_fn((data,), {}))(z)
 
     @jax.jit
     def log_likelihood(keys: Any, values: Any, data: Data) -> Any:
@@ -128,7 +141,8 @@ def _mapped(of_one: Callable[..., Any], *batches: Any) -> Any:
     return jax.lax.map(lambda each: of_one(*each), batches, batch_size=_BATCH)
 
 
-def _kernel(program: Program) -> Any:
+def nuts_kernel(program: Program) -> Any:
+    """A kernel of a program, not yet initialised."""
     from numpyro.infer import NUTS
 
     # Pressure and exchange are known by their product: a dense mass matrix doubles the ESS.

@@ -224,14 +224,6 @@ def _correlations(model: Model, name: str) -> dict[str, float]:
     return found
 
 
-def versions() -> dict[str, str]:
-    """Versions of the package and of what the results depend on."""
-    from importlib.metadata import version
-
-    names = ("bayes_mesa", "numpyro", "jax", "arviz", "numpy", "scipy", "xarray")
-    return {name: version(name) for name in names}
-
-
 def encode(value: Any) -> str:
     """JSON text of an attribute that is not a plain string or number."""
     return json.dumps(value, allow_nan=False)

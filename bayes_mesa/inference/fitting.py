@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,8 +13,10 @@ import numpy as np
 
 from bayes_mesa.domain.model import EvidenceTable, Family, Model
 from bayes_mesa.domain.slots import Slot, assemble, slots
+from bayes_mesa.inference.checkpoints import Checkpoint, kept_parts
 from bayes_mesa.inference.family_fit import Arrays, FamilyFit, Settings
 from bayes_mesa.inference.inference import Data, Program, believed, evidence_tables, touched
+from bayes_mesa.inference.interrupts import heed, remembered
 from bayes_mesa.inference.likelihood import latent_sites, log_likelihood, predict, tails
 from bayes_mesa.inference.marginal_likelihood import (
     LogMarginalLikelihood,
@@ -31,9 +35,13 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from bayes_mesa.inference.nuts import NutsDraws
+    from bayes_mesa.inference.nuts_parts import NutsParts
 
 Progress = Callable[[str, int, int], None]
 
+#: NumPyro keeps the handlers of the model that it traces in one list per process, so that fits to
+#: evidence in several threads would trace one another's sites: they take turns.
+_TURNS = threading.Lock()
 #: Prior draws from which a chain's starting point is chosen.
 _STARTS = 15
 #: Prior draws for the second estimate of a marginal likelihood; facts make each one dearer.
@@ -59,6 +67,7 @@ def fit(
     num_chains: int = 4,
     seed: int = 0,
     progress: Progress | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> xr.DataTree:
     """Posterior of a model's costs, exchange and verdict.
 
@@ -78,6 +87,10 @@ def fit(
         NUTS agrees within its Monte Carlo error.
     progress
         Called as ``progress(stage, done, total)``.
+    checkpoint
+        A folder for what is finished on the way. A fit that was killed goes on from it when it is
+        called again with the same model, evidence and settings, and ends with the draws that it
+        would have ended with; remove the folder once the result is saved.
 
     Returns
     -------
@@ -90,33 +103,61 @@ def fit(
     ------
     InputError
         Bad settings, evidence that does not fit the model, or constraints that (almost) never hold.
+        A checkpoint of another fit, or in use by another process.
+    ResultFileError
+        A checkpoint that cannot be written; names path and bytes.
     RefusedError
         ``selection`` evidence for a model whose sum over all programs is not known.
     Interrupted
         On Ctrl-C, with what was finished.
     """
     settings = Settings(num_warmup, num_samples, num_chains, seed)
-    model = with_listed(believed(model, evidence))
-    tables = evidence_tables(model, evidence)
+    model, tables = what_is_fitted(model, evidence)
     if any(table.kind == "selection" for table in tables):
         refuse_what_has_no_exact_route(model)
     *streams, average_stream = np.random.SeedSequence(seed).spawn(len(model.families) + 1)
     priors: list[FamilyFit] = []
     fits: list[FamilyFit] = []
     try:
-        for family, stream in zip(model.families, streams, strict=True):
-            prior_stream, evidence_stream = stream.spawn(2)
-            prior = _fit_prior(model, family, settings, prior_stream, progress)
-            priors.append(prior)
-            fits.append(
-                _fit_evidence(model, prior, tables, settings, evidence_stream, progress)
-                if tables
-                else prior
-            )
+        with remembered(), kept_parts(checkpoint, model, tables, settings) as kept:
+            for family, stream in zip(model.families, streams, strict=True):
+                prior, found = _fit_family(model, family, tables, settings, stream, progress, kept)
+                priors.append(prior)
+                fits.append(found)
     except KeyboardInterrupt as signal:
         done = fits and result_tree(model, tables, fits, priors, settings, average_stream)
         raise Interrupted(done or None) from signal
     return result_tree(model, tables, fits, priors, settings, average_stream)
+
+
+def what_is_fitted(model: Model, evidence: Any) -> tuple[Model, tuple[EvidenceTable, ...]]:
+    """The model as `fit` takes it, its judgements as priors and its programs listed, and data."""
+    model = with_listed(believed(model, evidence))
+    return model, evidence_tables(model, evidence)
+
+
+def _fit_family(
+    model: Model,
+    family: Family,
+    tables: Sequence[EvidenceTable],
+    settings: Settings,
+    stream: np.random.SeedSequence,
+    progress: Progress | None,
+    kept: Checkpoint,
+) -> tuple[FamilyFit, FamilyFit]:
+    """Prior draws of a family, and its draws given the evidence (the same where there is none)."""
+    prior_stream, evidence_stream = stream.spawn(2)
+    prior = kept.prior(family, lambda: _fit_prior(model, family, settings, prior_stream, progress))
+    heed()
+    if not tables:
+        return prior, prior
+    with _TURNS:
+        return prior, kept.fit(
+            family,
+            lambda: _fit_evidence(
+                model, prior, tables, settings, evidence_stream, progress, kept.chains(family)
+            ),
+        )
 
 
 def _fit_prior(
@@ -141,6 +182,7 @@ def _fit_evidence(
     settings: Settings,
     stream: np.random.SeedSequence,
     progress: Progress | None,
+    parts: NutsParts | None,
 ) -> FamilyFit:
     family = prior.family
     program = Program(model, family, tuple(tables), touched(model, family, tables))
@@ -149,7 +191,7 @@ def _fit_evidence(
     moved: NutsDraws | None = None
     if latent_sites(program, data):
         starts = _starting_points(prior, program, data, settings)
-        moved = _run_nuts(program, data, starts, settings, nuts_stream, progress)
+        moved = _run_nuts(program, data, starts, settings, nuts_stream, progress, parts)
     latent = dict(moved.values) if moved else {}
     found = slots(model, family)
     untouched = [s for s in found if s.name not in program.sampled]
@@ -211,6 +253,7 @@ def _run_nuts(
     settings: Settings,
     stream: np.random.SeedSequence,
     progress: Progress | None,
+    parts: NutsParts | None,
 ) -> NutsDraws:
     from bayes_mesa.inference.nuts import run_nuts
 
@@ -222,6 +265,7 @@ def _run_nuts(
         num_samples=settings.num_samples,
         seed=int(stream.generate_state(1)[0]),
         progress=progress,
+        parts=parts,
     )
 
 

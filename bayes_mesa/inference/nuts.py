@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -14,8 +15,17 @@ import numpy as np
 from bayes_mesa.errors import InputError
 from bayes_mesa.inference.compiled import Compiled, compiled
 from bayes_mesa.inference.inference import Data, Program
+from bayes_mesa.inference.interrupts import heed
+from bayes_mesa.inference.nuts_parts import ChainStand, NutsParts
 
 Progress = Callable[[str, int, int], None]
+
+#: Seconds between two parts on disk: what a killed run loses at most, and one chunk of each chain.
+PERIOD = 5.0
+#: Seconds that an interrupted fit waits for its chains.
+GRACE = 1.0
+#: Before the name of a site, to tell it from the statistics of a draw.
+_SITE = "z "
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +63,7 @@ def run_nuts(
     num_samples: int,
     seed: int,
     progress: Progress | None = None,
+    parts: NutsParts | None = None,
 ) -> NutsDraws:
     """Run NUTS on a program.
 
@@ -67,11 +78,14 @@ def run_nuts(
         As usual; each chain has its own key.
     progress
         Called with (stage, iterations done over all chains, iterations in all).
+    parts
+        Where the chains are kept every `PERIOD` seconds, and from where they go on.
 
     Raises
     ------
     KeyboardInterrupt
-        After every chain has stopped at its next chunk.
+        When every chain has stopped at its next chunk, or has had a second to do so; what they
+        gave is kept in ``parts``.
     """
     import jax
 
@@ -84,25 +98,41 @@ def run_nuts(
             _initial(functions, program, num_warmup, key, start, data)
             for key, start in zip(keys, starts, strict=True)
         ]
+    heed()
+    stands = parts.restore(states) if parts else [ChainStand(state) for state in states]
     counter = _Counter(
         f"NUTS, {program.family.name}", num_chains * (num_warmup + num_samples), progress
     )
+    counter.add(sum(min(stand.done, num_warmup + num_samples) for stand in stands))
 
     def chain(index: int) -> dict[str, np.ndarray]:
         with jax.enable_x64(True):
             return _run_chain(
-                functions, states[index], data, num_warmup, num_samples, stop, counter
+                functions, stands[index], data, num_warmup, num_samples, stop, counter
             )
 
     workers = min(num_chains, os.cpu_count() or 1)
-    with ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(chain, c) for c in range(num_chains)]
-        try:
-            while wait(futures, timeout=0.1).not_done:
-                counter.report()
-        except BaseException:
-            stop.set()
-            raise
+    pool = ThreadPoolExecutor(workers)
+    futures = [pool.submit(chain, c) for c in range(num_chains)]
+    try:
+        kept = time.monotonic()
+        while wait(futures, timeout=0.1).not_done:
+            heed()
+            counter.report()
+            if parts and time.monotonic() - kept >= PERIOD:
+                parts.save(stands)
+                kept = time.monotonic()
+    except BaseException as error:
+        stop.set()
+        # A chunk ends soon; one that is being compiled does not, and stops by itself afterwards.
+        wait(futures, timeout=GRACE)
+        if parts and isinstance(error, KeyboardInterrupt):
+            parts.save(stands)
+        raise
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    if parts and not any(f.exception() for f in futures):
+        parts.save(stands)
     counter.report()
     return _gather(functions, data, [f.result() for f in futures])
 
@@ -131,31 +161,37 @@ def _initial(
 
 def _run_chain(
     functions: Compiled,
-    state: Any,
+    stand: ChainStand,
     data: Data,
     num_warmup: int,
     num_samples: int,
     stop: threading.Event,
     counter: _Counter,
 ) -> dict[str, Any]:
-    import jax
-
-    collected = []
     total = num_warmup + num_samples
-    for done in range(0, total, functions.chunk):
+    while stand.done < total:
         if stop.is_set():
             raise Stopped
-        state, chunk = functions.advance(state, data)
-        collected.append(jax.tree.map(np.asarray, chunk))
-        counter.add(min(functions.chunk, total - done))
-    return jax.tree.map(lambda *parts: np.concatenate(parts)[num_warmup:total], *collected)
+        state, chunk = functions.advance(num_warmup, stand.state, data)
+        # A chunk may begin in the warm-up and end beyond the last draw.
+        first, last = max(0, num_warmup - stand.done), total - stand.done
+        drawn = {name: np.asarray(x)[first:last] for name, x in _flat(chunk).items()}
+        stand.advance(state, functions.chunk, drawn)
+        counter.add(min(functions.chunk, last))
+    return {n: np.concatenate([x[n] for x in stand.draws]) for n in stand.draws[0]}
+
+
+def _flat(chunk: Mapping[str, Any]) -> dict[str, Any]:
+    """What a chunk gave by name, its sites as ``z SITE``."""
+    sites = {f"{_SITE}{name}": x for name, x in chunk["z"].items()}
+    return sites | {name: x for name, x in chunk.items() if name != "z"}
 
 
 def _gather(functions: Compiled, data: Data, chains: list[dict[str, Any]]) -> NutsDraws:
     import jax
 
-    stacked = jax.tree.map(lambda *parts: np.stack(parts), *chains)
-    z = stacked.pop("z")
+    stacked = {name: np.stack([chain[name] for chain in chains]) for name in chains[0]}
+    z = {n.removeprefix(_SITE): stacked.pop(n) for n in list(stacked) if n.startswith(_SITE)}
     shape = stacked["lp"].shape
     with jax.enable_x64(True):
         flat = jax.tree.map(lambda x: x.reshape(shape[0] * shape[1], *x.shape[2:]), z)

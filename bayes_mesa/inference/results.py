@@ -12,6 +12,7 @@ from bayes_mesa.domain.expression import expression
 from bayes_mesa.domain.model import EvidenceTable, Model
 from bayes_mesa.domain.slots import all_known
 from bayes_mesa.evidence.elicited import judgement_tables
+from bayes_mesa.inference.checkpoints import fit_job
 from bayes_mesa.inference.datasets import (
     constant_data,
     dataset,
@@ -20,15 +21,15 @@ from bayes_mesa.inference.datasets import (
     observed_data,
     row_dimension,
     told_apart,
-    versions,
 )
 from bayes_mesa.inference.family_fit import Arrays, FamilyFit, Settings
 from bayes_mesa.inference.marginal_likelihood import family_probabilities
 from bayes_mesa.inference.warning_texts import result_warnings
+from bayes_mesa.parallel.environment import versions
 from bayes_mesa.verdicts.dominance import dominance, never_favored
 from bayes_mesa.verdicts.engines import Engines
 from bayes_mesa.verdicts.favorable import can_be_favored
-from bayes_mesa.verdicts.program_record import recorded
+from bayes_mesa.verdicts.program_record import recorded, recorded_structures
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -135,6 +136,11 @@ def _of_grammar(model: Model) -> dict[str, Any]:
     return {"grammar": encode(recorded(model)), "frontier": encode(favorable)}
 
 
+def _of_structures(model: Model) -> dict[str, Any]:
+    """All structures, where the results name only some of them."""
+    return {} if model.named is None else {"structures": encode(recorded_structures(model))}
+
+
 def _log_prior(fit: FamilyFit) -> Arrays:
     """Log priors under names that all families share: parameters of the exchange are summed."""
     own = fit.family.variables()
@@ -225,7 +231,9 @@ def _attributes(
         "engines": encode(asdict(Engines.of(model))),
         "fact_needs": encode([list(x) for x in model.facts.needs]),
         **_of_grammar(model),
+        **_of_structures(model),
         "beliefs": encode(describe_beliefs(model)),
         "warnings": encode(result_warnings(model, tables, fits)),
+        "job": encode(fit_job(model, tables, settings)),
         "versions": encode(versions()),
     }

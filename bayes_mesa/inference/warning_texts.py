@@ -117,7 +117,7 @@ def _mass_error(fit: FamilyFit) -> float:
 
 def model_warnings(model: Model) -> list[str]:
     """Warnings that need no draws: structures that are out, priors that were cut."""
-    found = _out_programs(model) if model.grammar is not None else _out_structures(model)
+    found = _about_structures(model) if model.grammar is None else _out_programs(model)
     pressure = model.selection.pressure
     if isinstance(pressure, Prior) and pressure.share_cut > 0.0:
         found.append(
@@ -134,6 +134,18 @@ def model_warnings(model: Model) -> list[str]:
     return found
 
 
+def _about_structures(model: Model) -> list[str]:
+    if model.named is None:
+        return _out_structures(model)
+    return [
+        f"Of {len(model.structures)} structures, results name the {len(model.named)} of the "
+        "largest mass at the prior medians and sum the others by class, as other_CLASS; the "
+        "figures of classes and of the verdict are over all of them.",
+        # One line for each objective: there may be thousands of structures.
+        *_out_objectives(model, sorted({s.train for s in model.structures})),
+    ]
+
+
 def _out_structures(model: Model) -> list[str]:
     return [
         f"{s.name} pursues {s.train!r} in training, which has no declared loss: it is not among "
@@ -144,10 +156,14 @@ def _out_structures(model: Model) -> list[str]:
 
 
 def _out_programs(model: Model) -> list[str]:
+    return _out_objectives(model, pursued_in_training(model))
+
+
+def _out_objectives(model: Model, pursued: Sequence[str]) -> list[str]:
     return [
         f"programs that pursue {objective!r} in training are not among those that do equally well, "
         f"and have weight 0: it has no declared loss (declare [objectives.{objective}] loss)."
-        for objective in pursued_in_training(model)
+        for objective in pursued
         if objective != model.base_objective and objective not in model.losses
     ]
 

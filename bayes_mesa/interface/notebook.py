@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from bayes_mesa.interface.console import headline
 from bayes_mesa.plots.probability_plot import heaviest
+from bayes_mesa.results.result_tree import require_result
 from bayes_mesa.results.summary import summarize
+from bayes_mesa.text.html_table import html_line, html_table
 from bayes_mesa.text.number_text import error_text, interval_text, probability_text
-from bayes_mesa.text.wording import one_way, shortened
+from bayes_mesa.text.wording import shortened
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -36,7 +38,7 @@ class Headline:
         s = self.summary
         families = [("average", None, s), *((n, f["weight"], f) for n, f in _families(s))]
         parts = [
-            _table(
+            html_table(
                 ("exchange", "weight", "deceptive favored", "deceptive mass"),
                 [
                     (
@@ -48,7 +50,7 @@ class Headline:
                     for name, weight, f in families
                 ],
             ),
-            _table(
+            html_table(
                 ("structure", "class", "favored", "mass"),
                 [
                     (
@@ -61,16 +63,14 @@ class Headline:
                     for x in (s["structures"][n],)
                 ],
             ),
-            *(
-                Markup("<p><strong>warning:</strong> {}</p>").format(w)
-                for w in s["diagnostics"]["warnings"]
-            ),
+            *(html_line(w, strong="warning:") for w in s["diagnostics"]["warnings"]),
         ]
-        caption = Markup(
-            "<p><strong>{}</strong>, mean ± Monte Carlo error; in brackets for “favored” its 90 % "
-            "interval, for “mass” what holds 90 % of the draws</p>"
+        caption = html_line(
+            "(mean ± Monte Carlo error; in brackets for “favored” its 90 % interval, for “mass” "
+            "what holds 90 % of the draws)",
+            strong=shortened(s["model"]),
         )
-        return one_way(Markup("").join([caption.format(shortened(s["model"])), *parts]))
+        return Markup("").join([caption, *parts])
 
 
 def show(post: xr.DataTree) -> Headline:
@@ -87,6 +87,7 @@ def show(post: xr.DataTree) -> Headline:
         Shown as a table in a notebook and as text elsewhere; its ``summary`` is what `summarize`
         returns.
     """
+    require_result(post)
     return Headline(summarize(post))
 
 
@@ -99,16 +100,3 @@ def _families(summary: Mapping[str, Any]) -> Sequence[tuple[str, Mapping[str, An
 
 def _cell(figure: Mapping[str, float | None], point: str = "exactly") -> str:
     return f"{error_text(figure)} ({interval_text(figure, point)})"
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Any:
-    from markupsafe import Markup
-
-    def row(cells: Sequence[str], tag: str) -> Any:
-        shown = (Markup(f"<{tag}>{{}}</{tag}>").format(c) for c in cells)
-        return Markup("<tr>{}</tr>").format(Markup("").join(shown))
-
-    body = Markup("").join(row(r, "td") for r in rows)
-    return Markup("<table><thead>{}</thead><tbody>{}</tbody></table>").format(
-        row(header, "th"), body
-    )

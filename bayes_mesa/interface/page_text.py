@@ -7,6 +7,7 @@ cut. In a terminal `show` draws the same tables with rich, fitted to its width.
 from __future__ import annotations
 
 import os
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
@@ -22,6 +23,12 @@ _STYLES: Mapping[str, str] = {DECEPTIVE: "red", HONEST: "green", MISALIGNED: "ma
 _WARNING = "warning: "
 #: Columns of the terminal that a name can do with.
 _LEAST_WIDTH = 10
+#: No figure of ours is longer; a name may be all digits.
+_LONGEST_FIGURE = 16
+#: Where a word that has no room may be broken: never within a number.
+_PIECE = re.compile(
+    r"[-+−]?\d[\d.]*(?:[eE][-+]?\d+)?[]),;%]*|[^\d_.(=,/\[]+[_.(=,/\[]*|[_.(=,/\[]+"
+)
 #: Columns of the terminal between two of a table.
 _GAP = 3
 
@@ -114,8 +121,37 @@ def _drawn(table: Table, stream: TextIO, width: int) -> Any:
             width=wide,
         )
     for row in table.rows:
-        drawn.add_row(*(Text(_sayable(c, stream), style=_STYLES.get(c, "")) for c in row))
+        shown = (
+            cell if number else _folded(cell, wide)
+            for cell, number, wide in zip(row, numeric, widths, strict=True)
+        )
+        texts = (_sayable(c, stream) for c in shown)
+        styles = (_STYLES.get(c, "") for c in row)
+        drawn.add_row(*(Text(t, style=s) for t, s in zip(texts, styles, strict=True)))
     return drawn
+
+
+def _folded(text: str, width: int) -> str:
+    """The text broken at spaces, and words that are too long at their joints."""
+    lines, line = [], text[: len(text) - len(text.lstrip())]
+    for word in text.split():
+        apart = " " if line.strip() else ""
+        if len(line) + len(apart) + len(word) <= width:
+            line += apart + word
+            continue
+        if line.strip():
+            lines.append(line)
+            line = ""
+        whole = len(line) + len(word) <= width
+        for piece in [word] if whole else _PIECE.findall(word):
+            if line.strip() and len(line) + len(piece) > width:
+                lines.append(line)
+                line = ""
+            line += piece
+            while len(line) > width and not any(map(str.isdigit, line)):
+                lines.append(line[:width])
+                line = line[width:]
+    return "\n".join([*lines, line])
 
 
 def _columns(table: Table) -> list[tuple[str, ...]]:
@@ -128,17 +164,27 @@ def _widths(table: Table, numeric: Sequence[bool], width: int) -> list[int] | No
     cells = [(name, *column) for name, column in zip(table.header, _columns(table), strict=True)]
     natural = [max(1, *map(len, column)) for column in cells]
     words = [max((len(w) for cell in c for w in cell.split()), default=1) for c in cells]
+    names = [max(min(w, _LEAST_WIDTH), _figure(c)) for w, c in zip(words, cells, strict=True)]
     figures = [
-        max(w, *map(len, c[1:]), 1) if number else min(w, _LEAST_WIDTH)
-        for w, c, number in zip(words, cells, numeric, strict=True)
+        max(w, *map(len, c[1:]), 1) if number else name
+        for w, name, c, number in zip(words, names, cells, numeric, strict=True)
     ]
-    least = [w if n else min(w, _LEAST_WIDTH) for w, n in zip(words, numeric, strict=True)]
+    least = [w if n else name for w, name, n in zip(words, names, numeric, strict=True)]
     found = figures if sum(figures) <= room else least
     if sum(found) > room:
         return None
-    for column in [*_places(numeric, False), *_places(numeric, True)]:
-        found[column] += min(natural[column] - found[column], room - sum(found))
+    # Names first, and none at the cost of another.
+    for places in (_places(numeric, False), _places(numeric, True)):
+        while sum(found) < room and (short := [c for c in places if found[c] < natural[c]]):
+            found[min(short, key=lambda c: found[c] / natural[c])] += 1
     return found
+
+
+def _figure(cells: Sequence[str]) -> int:
+    """Characters of the longest piece with a digit in it, which must stay whole."""
+    pieces = (p for cell in cells for word in cell.split() for p in _PIECE.findall(word))
+    found = max((len(p) for p in pieces if any(map(str.isdigit, p))), default=1)
+    return min(found, _LONGEST_FIGURE)
 
 
 def _places(numeric: Sequence[bool], which: bool) -> list[int]:

@@ -79,16 +79,15 @@ def _at_medians(model: Model, family: Family) -> Mapping[str, np.ndarray]:
 
 
 def _structures(model: Model, figures: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    named = len(model.structures if model.named is None else model.named)
     return {
-        structure.name: {
-            "symbol": structure.symbol,
-            "class": class_name,
+        column.name: {
+            "symbol": column.symbol,
+            "class": column.class_name,
             "bits": finite(figures["structure_bits"][0, index]),
             "steps": finite(figures["structure_steps"][0, index]),
         }
-        for index, (structure, class_name) in enumerate(
-            zip(model.structures, model.classes, strict=True)
-        )
+        for index, column in enumerate(model.columns[:named])
     }
 
 

@@ -71,6 +71,8 @@ def _why_not(tree: xr.DataTree) -> str | None:
     facts = tree["posterior"].sizes.get("fact", 0)
     if "grammar" in tree.attrs:
         return "the programs of a grammar are too many to be listed one by one"
+    if "structures" in tree.attrs:
+        return "results name only the heaviest of very many structures"
     if facts > _MOST_FACTS:
         return f"{facts} facts make 2^{facts} programs of every structure"
     if any(u["of"] == "program" for u in json.loads(tree.attrs.get("updates", "[]"))):

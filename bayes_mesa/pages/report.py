@@ -20,14 +20,16 @@ from bayes_mesa.pages.report_regime import regime_section
 from bayes_mesa.plots.phase_map import quantities
 from bayes_mesa.regimes.forecasts import FORECASTS, READ
 from bayes_mesa.results.diagnosis import mixings
-from bayes_mesa.results.store import write_text
+from bayes_mesa.results.result_tree import require_result
 from bayes_mesa.results.summary import Results, summary_of
 from bayes_mesa.sensitivity.crux import crux_table
+from bayes_mesa.storage.atomic_file import write_text
 from bayes_mesa.text.number_text import (
+    digit_text,
     error_text,
     interval_text,
     nats_text,
-    page_number_text,
+    number_text,
     percent_text,
     probability_text,
 )
@@ -79,6 +81,7 @@ def write_report(
     ResultFileError
         If the file cannot be written, or the tree lacks the draws of a family it names.
     """
+    require_result(tree, "tree")
     return write_text(path, render(tree, summary))
 
 
@@ -136,7 +139,8 @@ def _environment() -> Any:
     )
     environment.filters |= {
         "probability": probability_text,
-        "number": page_number_text,
+        "number": number_text,
+        "digit": digit_text,
         "nats": nats_text,
         "percent": lambda share: _tied(percent_text(share)),
         "tied": _tied,

@@ -19,7 +19,7 @@ from bayes_mesa.plots.plot_style import families_of, flat
 from bayes_mesa.plots.probability_plot import heaviest, plot_masses, plot_probability
 from bayes_mesa.plots.rank_plot import plot_ranks
 from bayes_mesa.plots.regime_plot import plot_regime
-from bayes_mesa.text.number_text import page_number_text, percent_text, probability_text
+from bayes_mesa.text.number_text import digit_text, number_text, percent_text, probability_text
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -62,7 +62,7 @@ def regime_figure(found: Mapping[str, Any]) -> ReportFigure:
     rows = [
         (
             str(p["rollouts"]),
-            page_number_text(p["episodes"]),
+            number_text(p["episodes"]),
             probability_text(p["success"]["mean"]),
             _interval(p["success"]),
             probability_text(p["deceptive_favored_given_fit"]["mean"]),
@@ -121,9 +121,7 @@ def _costs(tree: xr.DataTree) -> ReportFigure:
     frontier = plane.frontier()
     rows = []
     for k, (name, kind) in enumerate(zip(plane.names, plane.classes, strict=True)):
-        ends = [
-            page_number_text(x) for v in (plane.bits, plane.steps) for x in np.quantile(v[k], _ENDS)
-        ]
+        ends = [number_text(x) for v in (plane.bits, plane.steps) for x in np.quantile(v[k], _ENDS)]
         rows.append((name, kind, *ends, "yes" if k in frontier else "no"))
     header = (
         *("structure", "class", "bits: 5 %", "median", "95 %"),
@@ -156,7 +154,7 @@ def _margin(tree: xr.DataTree) -> ReportFigure:
         there = margins[~np.isnan(margins)]
         ends = np.quantile(there, _ENDS, method="inverted_cdf") if there.size else [np.nan] * 3
         wins = float(np.mean(margins > 0.0))
-        rows.append((family, percent_text(wins), *(page_number_text(float(x)) for x in ends)))
+        rows.append((family, percent_text(wins), *(number_text(float(x)) for x in ends)))
     return page_figure(
         partial(plot_margin, tree, figsize=(_WIDTH, 1.6 + 1.1 * len(rows))),
         "margin",
@@ -175,7 +173,7 @@ def _critical(tree: xr.DataTree, family: str) -> ReportFigure:
     if found.prior.size:
         curves = {f"{found.parameter} before the evidence": found.prior} | curves
     rows = [
-        (name, *(page_number_text(float(x)) for x in _quantiles(values)))
+        (name, *(number_text(float(x)) for x in _quantiles(values)))
         for name, values in curves.items()
     ]
     rows += [
@@ -199,7 +197,7 @@ def _critical(tree: xr.DataTree, family: str) -> ReportFigure:
 def _phase(tree: xr.DataTree, component: str | None) -> ReportFigure:
     found = phase(tree, component, rates=7, values=7)
     rows = [
-        (page_number_text(float(x)), *(probability_text(float(p)) for p in row))
+        (number_text(float(x)), *(probability_text(float(p)) for p in row))
         for x, row in zip(found.values, found.probability, strict=True)
     ]
     return page_figure(
@@ -214,7 +212,7 @@ def _phase(tree: xr.DataTree, component: str | None) -> ReportFigure:
         Data(
             (
                 f"{found.component} ↓ rate, steps per bit →",
-                *(page_number_text(float(x)) for x in found.rates),
+                *(number_text(float(x)) for x in found.rates),
             ),
             tuple(rows),
         ),
@@ -307,7 +305,7 @@ def _estimate(figure: Mapping[str, float | None]) -> tuple[str, str, str, str]:
     mcse = figure["mcse"]
     return (
         probability_text(figure["mean"]),
-        "–" if mcse is None else f"{mcse:.1g}",
+        digit_text(mcse),
         probability_text(figure["lower"]),
         probability_text(figure["upper"]),
     )

@@ -22,6 +22,8 @@ from bayes_mesa.plots.plot_style import (
     flat,
     legend_below,
 )
+from bayes_mesa.results.result_tree import require_result
+from bayes_mesa.text.number_text import number_text
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -141,6 +143,7 @@ def plot_costs(
     -------
     figure, axes
     """
+    require_result(tree, "tree")
     plane = CostPlane.of(tree, coords, beyond)
     count = len(plane.names)
     figure, axes = canvas(figsize or (7.0, 4.6 + 0.24 * (count + 4)), ax)
@@ -258,4 +261,4 @@ def _at_the_medians(tree: xr.DataTree, family: str) -> tuple[dict[str, float], s
     group = tree[f"posterior_{family}"].to_dataset()
     names = [str(n) for n in group.data_vars if str(n).startswith(f"{family}_")]
     found = {n.removeprefix(f"{family}_"): float(np.median(flat(group[n]))) for n in names}
-    return found, ", ".join(f"{n} {x:.3g}" for n, x in found.items())
+    return found, ", ".join(f"{n} {number_text(x)}" for n, x in found.items())

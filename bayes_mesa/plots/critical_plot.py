@@ -20,6 +20,7 @@ from bayes_mesa.plots.plot_style import (
     legend_below,
     percent,
 )
+from bayes_mesa.results.result_tree import require_result
 from bayes_mesa.text.wording import listed
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ def plot_critical(
     InputError
         If the results have no such family, or it has no critical exchange.
     """
+    require_result(tree, "tree")
     found = Turning.of(tree, family)
     figure, axes = canvas(figsize or (7.0, 4.2), ax)
     edges = _edges(found)

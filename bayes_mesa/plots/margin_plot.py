@@ -18,6 +18,7 @@ from bayes_mesa.plots.plot_style import (
     flat,
     percent,
 )
+from bayes_mesa.results.result_tree import require_result
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -53,6 +54,7 @@ def plot_margin(
     -------
     figure, axes
     """
+    require_result(tree, "tree")
     names = families_of(tree, coords)
     figure, axes = canvas(figsize or (7.0, 1.4 + 1.0 * len(names)), ax)
     rows = [flat(tree[f"posterior_{n}"].to_dataset()["margin_bits"]) for n in names]

@@ -16,6 +16,7 @@ from bayes_mesa.plots.plot_style import (
     canvas,
     legend_below,
 )
+from bayes_mesa.results.result_tree import require_result
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -65,6 +66,7 @@ def plot_phase(
     InputError
         Without a linear family, or if the component is not an uncertain quantity of the results.
     """
+    require_result(tree, "tree")
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.lines import Line2D
 
@@ -99,9 +101,9 @@ def plot_phase(
     axes.set_xlim(found.rates[0], found.rates[-1])
     axes.set_ylim(found.values[0], found.values[-1])
     axes.set_xlabel("rate, steps per bit")
-    # On two lines: a long name would leave the axes no room.
+    # On one line: on a second one the unit would touch the name's underscores.
     said = [x for x in (called(found.component, labels, _LONGEST), found.unit) if x]
-    axes.set_ylabel("\n".join(said))
+    axes.set_ylabel(", ".join(said))
     axes.set_title("Where deception would be favored", loc="left")
     figure.colorbar(mesh, ax=axes, label="P(deceptive favored)", ticks=[0, 0.25, 0.5, 0.75, 1])
     lines = [Line2D([], [], color="0.45", ls=s) for s in levels.values()]

@@ -21,6 +21,7 @@ from bayes_mesa.plots.plot_style import (
     families_of,
     legend_below,
 )
+from bayes_mesa.results.result_tree import require_result
 from bayes_mesa.results.summary import summarize
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def plot_probability(
     -------
     figure, axes
     """
+    require_result(tree, "tree")
     found = summary or summarize(tree)
     rows = [("average", found)]
     rows += [(n, found["by_exchange"][n]) for n in families_of(tree, coords)]
@@ -113,6 +115,7 @@ def plot_masses(
     -------
     figure, axes
     """
+    require_result(tree, "tree")
     found = (summary or summarize(tree))["structures"]
     names = heaviest(found) if coords is None else chosen(list(found), coords, "structure")
     figure, axes = canvas(figsize or (7.0, 1.7 + 0.4 * len(names)), ax)

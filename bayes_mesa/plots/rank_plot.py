@@ -10,6 +10,7 @@ import numpy as np
 from bayes_mesa.errors import InputError
 from bayes_mesa.plots.plot_style import Coords, Labels, Size, called, chosen, families_of
 from bayes_mesa.results.diagnosis import mixing, unknowns
+from bayes_mesa.results.result_tree import require_result
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -60,6 +61,7 @@ def plot_ranks(
     InputError
         If the family or an unknown is not there, or nothing varies.
     """
+    require_result(tree, "tree")
     family = family or families_of(tree)[0]
     (family,) = families_of(tree, {"family": family})
     dataset = tree[f"posterior_{family}"].to_dataset()

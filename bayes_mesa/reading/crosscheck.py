@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bayes_mesa.domain.beliefs import Belief, Known
-from bayes_mesa.domain.model import Quantity
+from bayes_mesa.domain.model import CLASSES, MAX_NAMED, Quantity
 from bayes_mesa.reading import schema
 from bayes_mesa.reading.document import Document
 from bayes_mesa.reading.schema_grammar import RuleTable
@@ -77,6 +77,15 @@ def _base_loss(document: Document) -> Conflicts:
     if base is not None and isinstance(objectives, dict) and base in objectives:
         found = "must be left out: the base objective loses nothing, and no loss can be declared"
         yield Conflict(("objectives", base, "loss"), found)
+
+
+def _names_of_others(document: Document) -> Conflicts:
+    """Names that results of very many structures use for the rest of a class."""
+    given = document.source.data.get("structures")
+    if isinstance(given, dict) and len(given) > MAX_NAMED:
+        for name in sorted({f"other_{c}" for c in CLASSES} & given.keys()):
+            found = f"must be another name, as results of more than {MAX_NAMED} structures use it"
+            yield Conflict(("structures", name), f"{found}, found {shown(name)}")
 
 
 def _eligible(document: Document) -> Conflicts:
@@ -266,6 +275,7 @@ def _takes_time(
 CHECKS: tuple[Callable[[Document], Conflicts], ...] = (
     _required_tables,
     _base_loss,
+    _names_of_others,
     _eligible,
     _count_or_file,
     _impossible_constraints,

@@ -24,6 +24,9 @@ SECTIONS = (
 #: More than anyone reads; a hostile file could have a fault for every few bytes.
 MAX_FAULTS = 1000
 
+#: In the message of every fault that is a key which no table of its kind has.
+UNKNOWN_KEY = "found an unknown key"
+
 _REQUIREMENTS = {
     "string_type": "text in quotes",
     "bool_type": "true or false",
@@ -268,4 +271,4 @@ def _keys(kind: type[Table], detail: ErrorDetails) -> Iterable[str]:
 
 def _unknown_key(name: str, known: Iterable[str]) -> str:
     known = list(known)
-    return f"must be one of the keys {listed(known)}, found an unknown key{suggestion(name, known)}"
+    return f"must be one of the keys {listed(known)}, {UNKNOWN_KEY}{suggestion(name, known)}"

@@ -18,7 +18,6 @@ from bayes_mesa.reading import schema
 from bayes_mesa.reading.crosscheck import Conflict, Conflicts, base_objective
 from bayes_mesa.reading.document import Document
 from bayes_mesa.reading.schema_grammar import GrammarTable, ProgramTable, RuleTable
-from bayes_mesa.reading.schema_types import share_above
 from bayes_mesa.text.wording import Location, listed, shown, suggestion
 
 #: A prior with less than this above the critical pressure would hardly have draws.
@@ -85,7 +84,7 @@ def summable(document: Document, grammar: Grammar, pressure: Belief) -> Belief:
         return pressure
     if not isinstance(pressure, Prior) or pressure.support[0] >= critical:
         return pressure
-    if pressure.support[1] <= critical or share_above(pressure, critical) < _LEAST_SHARE:
+    if pressure.support[1] <= critical or pressure.share_above(critical) < _LEAST_SHARE:
         document.refuse(location, f"{required}, found {pressure}")
         return pressure
     return Prior(pressure.name, pressure.arguments, low=critical)

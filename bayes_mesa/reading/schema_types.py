@@ -30,6 +30,8 @@ from bayes_mesa.text.wording import Location, listed, shown, suggestion
 _TAIL = 1e-12
 _Z_TAIL = 7.04
 _LARGEST_LOG = 709.0
+#: Of a Beta, beyond which SciPy finds no quantiles.
+_BETA_ARGUMENTS = 1e-15, 1e15
 MAX_COUNT = 10**9
 
 
@@ -195,6 +197,9 @@ def _believed(read: Any) -> Belief:
 
 def _drawable(prior: Prior) -> Prior:
     """Refuse a prior whose draws would leave the range of double precision."""
+    least, most = _BETA_ARGUMENTS
+    if prior.name == "Beta" and not all(least <= value <= most for _, value in prior.arguments):
+        raise refused(f"must have arguments from {least:g} to {most:g}, found {prior}")
     if not _finite_tail(prior):
         raise refused(f"must stay below 1.8e308 in its upper tail, found {prior}")
     return prior
@@ -208,10 +213,17 @@ def _finite_tail(prior: Prior) -> bool:
         return arguments["loc"] + reach < _LARGEST_LOG and arguments["loc"] > -_LARGEST_LOG
     if math.isfinite(prior.support[1]):
         return math.isfinite(prior.support[1] - prior.support[0])
-    import numpy as np
+    return math.isfinite(prior.quantile(1.0 - _TAIL))
 
-    with np.errstate(all="ignore"):
-        return bool(np.isfinite(prior.quantile(1.0 - _TAIL)))
+
+def _clear_of_zero(belief: Belief) -> bool:
+    """Whether draws of what must be positive are so in double precision."""
+    if not isinstance(belief, Prior) or belief.name in ("Uniform", "LogUniform"):
+        return True
+    if belief.name == "LogNormal":
+        arguments = dict(belief.arguments)
+        return arguments["loc"] - _Z_TAIL * arguments["scale"] > -_LARGEST_LOG
+    return bool(belief.quantile(_TAIL) > 0.0)
 
 
 _Shapes: Any = tagged("number", Annotated[Number, BeforeValidator(_number)])
@@ -229,15 +241,22 @@ def belief_keys(tag: str) -> tuple[str, ...]:
     return ("dist", *form.arguments) if form else ("q05", "q95")
 
 
-def _belief(requirement: str, holds: Callable[[Belief], bool]) -> Any:
+def _holding(requirement: str, holds: Callable[[Belief], bool]) -> AfterValidator:
     def check(belief: Belief) -> Belief:
         if not holds(belief):
             found = shown(belief.value) if isinstance(belief, Known) else str(belief)
             raise refused(f"{requirement}, found {found}")
         return belief
 
+    return AfterValidator(check)
+
+
+def _belief(requirement: str, holds: Callable[[Belief], bool]) -> Any:
     return Annotated[
-        _Shapes, Discriminator(_shape), AfterValidator(_believed), AfterValidator(check)
+        _Shapes,
+        Discriminator(_shape),
+        AfterValidator(_believed),
+        _holding(requirement, holds),
     ]
 
 
@@ -249,17 +268,7 @@ def _positive(belief: Belief) -> bool:
 def _exponent(belief: Belief) -> bool:
     if isinstance(belief, Known):
         return belief.value >= 1
-    return isinstance(belief, Prior) and belief.support[1] > 1 and share_above(belief, 1.0) > 1e-9
-
-
-def share_above(prior: Prior, value: float) -> float:
-    """Probability that an untruncated prior gives to values above ``value``."""
-    if prior.name == "LogNormal":
-        # In closed form, as SciPy takes a second to import.
-        arguments = dict(prior.arguments)
-        z = (math.log(value) - arguments["loc"]) / arguments["scale"]
-        return 0.5 * math.erfc(z / math.sqrt(2.0))
-    return float(prior.scipy().sf(value))
+    return isinstance(belief, Prior) and belief.support[1] > 1 and belief.share_above(1.0) > 1e-9
 
 
 def _truncated(belief: Belief) -> Belief:
@@ -275,7 +284,10 @@ if TYPE_CHECKING:
     ExponentBelief = Belief
 else:
     CostBelief = _belief("must be at least 0", lambda b: b.support[0] >= 0)
-    PositiveBelief = _belief("must be greater than 0", _positive)
+    PositiveBelief = Annotated[
+        _belief("must be greater than 0", _positive),
+        _holding("must stay above 0 in its lower tail", _clear_of_zero),
+    ]
     ShareBelief = _belief(
         "must be between 0 and 1", lambda b: b.support[0] >= 0 and b.support[1] <= 1
     )

@@ -26,6 +26,11 @@ class SourceFile:
         return self.text.removeprefix(BYTE_ORDER_MARK).replace("\r\n", "\n")
 
 
+def text_source(text: str, shown: str) -> SourceFile:
+    """A file of this text, as it would be read; ``shown`` is the path that messages name."""
+    return SourceFile(shown, text, hashlib.sha256(text.encode()).hexdigest())
+
+
 def read_source(path: Path, shown: str, max_bytes: int) -> SourceFile:
     """Read a UTF-8 file of at most ``max_bytes``.
 

@@ -87,7 +87,20 @@ def read_toml(path: Path, shown: str) -> TomlSource:
     ModelFileError
         If the file cannot be read, exceeds a limit, or is not TOML. Nothing else escapes.
     """
-    file = read_source(path, shown, MAX_BYTES)
+    return parse_toml(read_source(path, shown, MAX_BYTES))
+
+
+def parse_toml(file: SourceFile) -> TomlSource:
+    """Parse the text of a file, read or made, within the limits of `read_toml`.
+
+    Raises
+    ------
+    ModelFileError
+        If the text exceeds a limit, or is not TOML. Nothing else escapes.
+    """
+    shown = file.path
+    if len(file.text) > MAX_BYTES:
+        raise ModelFileError([Fault(shown, 1, "file", f"must be at most {MAX_BYTES} bytes")])
     if (found := excess(file.lines)) is not None:
         raise ModelFileError([Fault(shown, *found)])
     try:

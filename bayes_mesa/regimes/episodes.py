@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from bayes_mesa.domain.model import CLASSES, DECEPTIVE, HONEST, MISALIGNED, Model, given_model
 from bayes_mesa.errors import InputError
 from bayes_mesa.regimes.verdict_curve import VerdictCurve, verdict_curve
+from bayes_mesa.results.result_tree import require_result
 from bayes_mesa.text.number_text import number_text, probability_text
 from bayes_mesa.verdicts.estimand import (
     QUANTILES,
@@ -115,6 +116,8 @@ def episodes_curve(
     InputError
         Numbers of episodes that are not finite and above 0, or results of another model.
     """
+    if post is not None:
+        require_result(post)
     given_model(model)
     chosen = episodes_grid(model) if episodes is None else _checked(episodes)
     if post is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from bayes_mesa.inference.fitting import fit
 from bayes_mesa.regimes.regime_curves import RegimeCurves
 from bayes_mesa.regimes.verdict_curve import VerdictCurve, verdict_curve
 from bayes_mesa.results.diagnosis import diagnose
+from bayes_mesa.results.result_tree import require_result
 from bayes_mesa.verdicts.engines import ENUMERATED, LISTED, TEMPERED, Engines
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def regime(
     max_deceptive: float = 0.05,
     num_draws: int | None = None,
     seed: int = 0,
+    workers: int | None = None,
+    scheduler: str | None = None,
     progress: Progress | None = None,
 ) -> xr.Dataset:
     """Success, deception and masses at every k rollouts per episode, on the same draws of theta.
@@ -83,6 +86,9 @@ def regime(
         chains over programs (a grammar, or more than six facts, under the cap).
     seed
         Of the fit, where ``post`` is not given.
+    workers, scheduler
+        So many k at the same time, on threads, or on Dask as in `sweep`. By default one after the
+        other. No figure changes.
     progress
         Called as ``progress(stage, done, total)``.
 
@@ -103,6 +109,8 @@ def regime(
     InputError
         For a model without a regime, k that cannot be, or a ``post`` of another model.
     """
+    if post is not None:
+        require_result(post)
     stated = _stated(model)
     grid = regime_grid(model, rollouts)
     _check_settings(max_deceptive, num_draws)
@@ -114,10 +122,12 @@ def regime(
     if post.attrs["all_known"] and not _dear(model):
         num_draws = 1  # one serves for all: they are the same
 
+    engine: dict[str, Any] = {"workers": workers, "scheduler": scheduler, "progress": progress}
+
     def judged(k: list[int]) -> xr.Dataset:
         points = [stated.selection(x, model.selection) for x in k]
         verdicts = verdict_curve(
-            model, post, points, num_draws=num_draws, stage="rollouts", progress=progress
+            model, post, points, num_draws=num_draws, stage="rollouts", **engine
         )
         found = _dataset(stated, k, verdicts, _succeeding(stated, post, verdicts, k))
         return found.assign_attrs(_attributes(model, stated, post, verdicts, max_deceptive))
@@ -127,7 +137,7 @@ def regime(
         data = _refined(data, judged)
     data.attrs["given_rollouts"] = int(rollouts is not None)
     if "linear" in data["family"]:
-        data = _with_rates(model, post, data, progress)
+        data = _with_rates(model, post, data, engine)
     for name, unit in _UNITS.items():
         if name in data:
             data[name].attrs["units"] = unit
@@ -277,7 +287,7 @@ def _attributes(
 
 
 def _with_rates(
-    model: Model, post: xr.DataTree, data: xr.Dataset, progress: Progress | None
+    model: Model, post: xr.DataTree, data: xr.Dataset, engine: Mapping[str, Any]
 ) -> xr.Dataset:
     """Add the verdicts of the linear family over a grid of rates, at the recommended k."""
     stated = _stated(model)
@@ -294,7 +304,7 @@ def _with_rates(
         replaced=[{"linear_rate": float(rate)} for rate in rates],
         num_draws=data.sizes["draw"],
         stage="rates",
-        progress=progress,
+        **engine,
     )
     over = ("rate", "chain", "draw")
     favored, mass = (verdicts.draws[n][0] for n in ("deceptive_favored", "deceptive_mass"))

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from bayes_mesa.domain.model import CLASSES, DECEPTIVE
 from bayes_mesa.errors import InputError
 from bayes_mesa.inference.family_fit import checked_seed
+from bayes_mesa.results.result_tree import require_result
 from bayes_mesa.results.summary import Results
 from bayes_mesa.verdicts.estimand import Average, Estimate, finite, mean_and_mcse
 
@@ -87,6 +88,7 @@ def update(
         If the ratio is not above 0 and finite, the proposition is unknown, or fewer than 20 draws
         are left in a chain.
     """
+    require_result(post)
     likelihood_ratio = _checked_ratio(likelihood_ratio)
     if not isinstance(of, str) or of not in _TRUTH:
         raise InputError(f"of must be 'favored' or 'program', found {of!r}")

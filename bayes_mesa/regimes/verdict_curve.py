@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,8 +13,11 @@ from numpy.typing import NDArray
 from bayes_mesa.domain.model import CLASSES, Family, Model, Selection
 from bayes_mesa.domain.slots import assemble, slots
 from bayes_mesa.errors import InputError
+from bayes_mesa.parallel.outcome import Outcome
+from bayes_mesa.parallel.tasks import run_tasks
 from bayes_mesa.results.summary import Results
 from bayes_mesa.verdicts.estimand import Average, Estimate, probability, share
+from bayes_mesa.verdicts.heaviest import with_heaviest
 from bayes_mesa.verdicts.verdict import verdicts
 
 if TYPE_CHECKING:
@@ -75,6 +79,8 @@ def verdict_curve(
     family: str | None = None,
     replaced: Sequence[Mapping[str, float]] | None = None,
     num_draws: int | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
     stage: str = "verdicts",
     progress: Progress | None = None,
 ) -> VerdictCurve:
@@ -95,31 +101,54 @@ def verdict_curve(
         For each point, variables of theta and the value that they have there in every draw.
     num_draws
         Draws to take from each chain; all by default.
+    workers, scheduler
+        Points at the same time, on threads or on Dask, as in `tasks.run_tasks`: no draw changes.
+        With neither, one after the other.
     stage, progress
         ``progress(stage, done, total)`` is called after every point.
 
     Raises
     ------
     InputError
-        If the tree was fitted to another model.
+        If the tree was fitted to another model; or what `tasks.run_tasks` says of the workers.
     """
     if str(tree.attrs["model_sha256"]) != model.sha256:
         raise InputError(
             f"the results must be of the model {model.name} as it stands, but were fitted to "
             "another text: fit it again"
         )
+    model = with_heaviest(model)
     results = Results(tree)
     names = results.families if family is None else (family,)
     families = [model.family(name) for name in names]
     thetas = [_theta(model, tree, member, num_draws) for member in families]
-    kept: list[list[dict[str, Draws]]] = [[] for _ in families]
     changes: Sequence[Mapping[str, float]] = [{}] * len(points) if replaced is None else replaced
-    for done, (selection, change) in enumerate(zip(points, changes, strict=True)):
-        at = replace(model, selection=replace(selection, pressure=model.selection.pressure))
-        for own, member, theta in zip(kept, families, thetas, strict=True):
-            own.append(_judged(at, member, _replaced(theta, change)))
-        if progress is not None:
-            progress(stage, done + 1, len(points))
+    at = list(zip(points, changes, strict=True))
+    judge = partial(_judged_at, model, families, thetas)
+    found: dict[int, list[dict[str, Draws]]] = {}
+    if workers is None and scheduler is None:
+        for place, point in enumerate(at):
+            found[place] = judge(point)
+            if progress is not None:
+                progress(stage, place + 1, len(points))
+    else:
+
+        def on_block(place: int, outcomes: list[Outcome]) -> None:
+            if outcomes[0].error:
+                raise InputError(f"{stage}: {outcomes[0].error}")
+            found[place] = outcomes[0].value
+
+        run_tasks(
+            judge,
+            at,
+            block=1,
+            on_block=on_block,
+            workers=workers,
+            scheduler=scheduler,
+            stage=stage,
+            progress=progress,
+        )
+    kept = list(zip(*(found[place] for place in range(len(points))), strict=True))
     draws = {
         name: tuple(np.stack([judged[name] for judged in own]) for own in kept) for name in KEPT
     }
@@ -147,6 +176,21 @@ def _replaced(theta: Mapping[str, Draws], change: Mapping[str, float]) -> Mappin
     return {
         name: np.full_like(x, change[name]) if name in change else x for name, x in theta.items()
     }
+
+
+def _judged_at(
+    model: Model,
+    families: Sequence[Family],
+    thetas: Sequence[Mapping[str, Draws]],
+    point: tuple[Selection, Mapping[str, float]],
+) -> list[dict[str, Draws]]:
+    """The verdicts of one point, family by family."""
+    selection, change = point
+    at = replace(model, selection=replace(selection, pressure=model.selection.pressure))
+    return [
+        _judged(at, family, _replaced(theta, change))
+        for family, theta in zip(families, thetas, strict=True)
+    ]
 
 
 def _judged(model: Model, family: Family, theta: Mapping[str, Draws]) -> dict[str, Draws]:

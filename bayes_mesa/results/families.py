@@ -19,6 +19,7 @@ from bayes_mesa.domain.beliefs import Z95
 from bayes_mesa.errors import InputError
 from bayes_mesa.inference.datasets import told_apart
 from bayes_mesa.results.diagnosis import DERIVED
+from bayes_mesa.results.result_tree import require_result
 from bayes_mesa.text.wording import listed
 from bayes_mesa.verdicts.estimand import QUANTILES, Average, finite, mixture_quantiles
 
@@ -116,6 +117,7 @@ def by_family(post: xr.DataTree, table: str | None = None) -> dict[str, xr.DataT
     InputError
         If there is no evidence of that name.
     """
+    require_result(post)
     tables = _tables(post)
     if table is not None and table not in tables:
         raise InputError(
@@ -140,6 +142,7 @@ def family_table(post: xr.DataTree) -> pd.DataFrame:
     The two scores ask different things: the marginal likelihood how well the family with its prior
     foretold all the evidence, ``elpd_loo`` how well it foretells one row once it has seen the rest.
     """
+    require_result(post)
     import pandas as pd
 
     rows = family_rows(post)
@@ -176,6 +179,7 @@ def prior_and_posterior(post: xr.DataTree) -> pd.DataFrame:
     families' draws mixed in proportion to their probability. Unknowns that a kind of evidence adds
     (``NAME_sd``) are in ``posterior_FAMILY`` and not here.
     """
+    require_result(post)
     import pandas as pd
 
     rows = {

@@ -20,7 +20,7 @@ from bayes_mesa.domain.model import (
     Structure,
 )
 from bayes_mesa.errors import ResultFileError
-from bayes_mesa.verdicts.program_record import with_programs
+from bayes_mesa.verdicts.program_record import with_programs, with_structures
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -71,7 +71,9 @@ def restored_model(tree: xr.DataTree) -> Model:
         text=str(tree.attrs["model_text"]),
         sha256=str(tree.attrs["model_sha256"]),
     )
-    return _with_grammar(model, tree) if "grammar" in tree.attrs else model
+    if "grammar" in tree.attrs:
+        return _with_grammar(model, tree)
+    return _with_structures(model, tree) if "structures" in tree.attrs else model
 
 
 def _with_grammar(model: Model, tree: xr.DataTree) -> Model:
@@ -89,6 +91,18 @@ def _with_grammar(model: Model, tree: xr.DataTree) -> Model:
         facts=replace(model.facts, uses=_NOTHING),
     )
     return with_programs(model, record)
+
+
+def _with_structures(model: Model, tree: xr.DataTree) -> Model:
+    """What draws of programs need where results name only some of the structures."""
+    record = json.loads(tree.attrs["structures"])
+    components = _texts(tree["posterior"].to_dataset()["component"])
+    model = replace(
+        model,
+        components=tuple(Component(name, _DRAWN, _DRAWN) for name in components),
+        overlaps=tuple(Overlap(one, inside, _DRAWN) for one, inside in record["overlaps"]),
+    )
+    return with_structures(model, record)
 
 
 def _structure(

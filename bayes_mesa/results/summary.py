@@ -15,6 +15,7 @@ from bayes_mesa.domain.model import CLASSES, DECEPTIVE
 from bayes_mesa.errors import ResultFileError
 from bayes_mesa.results.diagnosis import Mixing, diagnose, mixings
 from bayes_mesa.results.families import family_rows, parameters
+from bayes_mesa.results.result_tree import require_result
 from bayes_mesa.verdicts.estimand import (
     QUANTILES,
     Average,
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     import xarray as xr
 
     Pick = Callable[[xr.Dataset], xr.DataArray]
+
+
+_FIRST = ("deceptive_favored", "deceptive_mass", "with_path", "class_mass")
 
 
 def summarize(tree: xr.DataTree) -> dict[str, Any]:
@@ -50,6 +54,7 @@ def summarize(tree: xr.DataTree) -> dict[str, Any]:
     ResultFileError
         If the tree lacks the group of a family it names (an interrupted run's partial file).
     """
+    require_result(tree, "tree")
     return summary_of(tree, mixings(tree, Results(tree).families))
 
 
@@ -57,25 +62,38 @@ def summary_of(tree: xr.DataTree, mixed: Mapping[str, Mixing]) -> dict[str, Any]
     """The same, where it is known how the draws of every family mix."""
     results = Results(tree)
     scores = family_rows(tree)
+    found = estimates(results)
     return {
         "model": str(tree.attrs["model"]),
         "seed": int(tree.attrs["seed"]),
         "versions": json.loads(tree.attrs["versions"]),
+        **{n: found[n] for n in _FIRST if n in found},
+        "by_exchange": {
+            name: figures | _scores(scores[name]) for name, figures in found["by_exchange"].items()
+        },
+        "structures": found["structures"],
+        "dominance": json.loads(tree.attrs["dominance"]),
+        "critical_rate": found["critical_rate"],
+        "critical_kappa": found["critical_kappa"],
+        "margin_bits": _margin(results),
+        "parameters": _parameters(tree),
+        "nothing_fits": found["nothing_fits"],
+        "diagnostics": diagnose(tree, results.families, mixed),
+    }
+
+
+def estimates(results: Results) -> dict[str, Any]:
+    """What `summarize` says of the verdict alone: no scores of families, parameters or mixing."""
+    return {
         "deceptive_favored": results.favored(results.average).as_dict(),
         "deceptive_mass": results.mass(results.average).as_dict(),
         **_with_path(results),
         "class_mass": _class_mass(results),
-        "by_exchange": {
-            name: _by_family(results, name) | _scores(scores[name]) for name in results.families
-        },
+        "by_exchange": {name: _by_family(results, name) for name in results.families},
         "structures": _structures(results),
-        "dominance": json.loads(tree.attrs["dominance"]),
-        "critical_rate": critical(tree, "rate", always=0.0, never=np.inf),
-        "critical_kappa": critical(tree, "kappa", always=np.inf, never=0.0),
-        "margin_bits": _margin(results),
-        "parameters": _parameters(tree),
+        "critical_rate": critical(results.tree, "rate", always=0.0, never=np.inf),
+        "critical_kappa": critical(results.tree, "kappa", always=np.inf, never=0.0),
         "nothing_fits": results.nothing_fits(),
-        "diagnostics": diagnose(tree, results.families, mixed),
     }
 
 
@@ -102,6 +120,11 @@ class Results:
                 f"the results must hold the groups of a whole fit, but lack {', '.join(missing)}"
             )
         return tuple(self.weights)
+
+    @cached_property
+    def groups(self) -> Mapping[str, xr.Dataset]:
+        """The draws under each family."""
+        return {f: self.tree[f"posterior_{f}"].to_dataset() for f in self.families}
 
     @cached_property
     def average(self) -> Average:
@@ -138,10 +161,7 @@ class Results:
     def draws(self, pick: Pick, family: str | None = None) -> list[NDArray[Any]]:
         """The (chain, draw) draws that ``pick`` takes from each family's group, or from one."""
         chosen = self.families if family is None else (family,)
-        return [
-            pick(self.tree[f"posterior_{f}"].to_dataset()).transpose("chain", "draw").to_numpy()
-            for f in chosen
-        ]
+        return [pick(self.groups[f]).transpose("chain", "draw").to_numpy() for f in chosen]
 
     def favored(self, average: Average, family: str | None = None) -> Estimate:
         """A: the probability that the program of least cost is deceptive."""

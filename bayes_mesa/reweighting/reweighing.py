@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from bayes_mesa.domain.beliefs import Z95
 from bayes_mesa.errors import InputError
+from bayes_mesa.results.result_tree import require_result
 from bayes_mesa.reweighting.stock import FamilyStock, Stock
 from bayes_mesa.text.wording import listed
 from bayes_mesa.verdicts.estimand import QUANTILES, Estimate, is_constant, mean_and_mcse
@@ -46,8 +47,8 @@ class Reweighed:
     Attributes
     ----------
     deceptive_favored, deceptive_mass
-        Averaged over families. Errors are of the draws' weighted means, by ArviZ, and include
-        those of the families' probabilities.
+        Averaged over families, the mass over those draws in which something fits. Errors are of
+        the draws' weighted means, by ArviZ, and include those of the families' probabilities.
     by_exchange
         Family → its own figures.
     effective_draws
@@ -128,6 +129,7 @@ def reweigh(
         For a slot whose median cannot be moved, a median that is not above 0, or weights of
         families that are unknown, negative or all 0.
     """
+    require_result(post)
     return reweighed(Stock.of(post, num_draws), medians or {}, families)
 
 
@@ -202,6 +204,10 @@ class _Part:
         effective = float(weight.sum() ** 2 / np.sum(weight**2))
         return cls(family, weight / mean, largest + math.log(mean), effective)
 
+    def share(self, x: Draws) -> float:
+        """Weighted share of the draws in which ``x`` is a number."""
+        return float(np.sum(self.weight, where=~np.isnan(x)) / self.weight.sum())
+
     def mean(self, x: Draws) -> tuple[float, Draws]:
         """Weighted mean, NaN left out, and the influence of every draw on it."""
         there = ~np.isnan(x)
@@ -218,26 +224,44 @@ class _Part:
 def _averaged(
     stock: Stock, parts: Sequence[_Part], pi: Draws, draws: Sequence[Draws], alone: bool
 ) -> tuple[float, float]:
-    """Sum_F π_F x_F, and its standard error.
+    """Sum_F ρ_F x_F, and its standard error, with ρ_F ∝ π_F s_F.
 
-    With evidence π_F moves with mean_F(w), and has an error of its own: of both, the first-order
-    terms, ∂A/∂log π_F = π_F (x_F − A).
+    s_F is the weighted share of the family's draws that have an x: 1, but of a mass where nothing
+    fits. With evidence π_F moves with mean_F(w), and has an error of its own: of all of these, the
+    first-order terms, ∂A/∂log π_F = ∂A/∂log s_F = ρ_F (x_F − A).
     """
     pairs = [p.mean(x) for p, x in zip(parts, draws, strict=True)]
+    shares = [p.share(x) for p, x in zip(parts, draws, strict=True)]
+    rho = _among(pi, shares)
+    if not rho.any():
+        return math.nan, math.nan
     # A family without weight may be one in which nothing fits: 0 times NaN.
-    mean = float(sum(p * m for p, (m, _) in zip(pi, pairs, strict=True) if p > 0.0))
+    mean = float(sum(r * m for r, (m, _) in zip(rho, pairs, strict=True) if r > 0.0))
     errors, slopes = [], []
-    for part, p, (own, influence) in zip(parts, pi, pairs, strict=True):
-        moves = stock.evidence and not alone and p > 0.0
+    for part, x, s, r, (own, influence) in zip(parts, draws, shares, rho, pairs, strict=True):
+        if not r > 0.0:
+            slopes.append(0.0)
+            continue
+        if s < 1.0:
+            influence = influence + part.weight * (~np.isnan(x) / s - 1.0) * (own - mean)
+        moves = stock.evidence and not alone
         if moves:
             influence = influence + (part.weight - 1.0) * (own - mean)
-        errors.append(p * mean_and_mcse(influence)[1] if p > 0.0 else 0.0)
-        slopes.append(p * (own - mean) / part.family.probability if moves else 0.0)
+        errors.append(r * mean_and_mcse(influence)[1])
+        slopes.append(r * (own - mean) / part.family.probability if moves else 0.0)
     variance = float(np.sum(np.square(errors)))
     if not alone:
         slope = np.array(slopes)
         variance += max(float(slope @ stock.covariance @ slope), 0.0)
     return mean, math.sqrt(variance)
+
+
+def _among(pi: Draws, shares: Sequence[float]) -> Draws:
+    """ρ_F ∝ π_F s_F; all 0 where no family has a draw that counts."""
+    if all(s == 1.0 for s in shares):
+        return pi
+    rho = pi * np.array(shares)
+    return rho / rho.sum() if rho.any() else rho
 
 
 def _favored(stock: Stock, parts: Sequence[_Part], pi: Draws, alone: bool = False) -> Estimate:
@@ -265,8 +289,8 @@ def _mass(stock: Stock, parts: Sequence[_Part], pi: Draws, alone: bool = False) 
     for part, p in counted:
         there = ~np.isnan(part.family.mass)
         values.append(part.family.mass[there])
-        # In proportion to π_F, whatever share of the family's draws has a mass.
-        weights.append(p * part.weight[there] / part.weight[there].sum())
+        # The family counts by π_F times the share of its draws that have a mass.
+        weights.append(p * part.weight[there] / part.weight.sum())
     lower, upper = np.quantile(
         np.concatenate(values),
         QUANTILES,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from bayes_mesa.domain.model import Model
 from bayes_mesa.domain.task_success import most_rollouts
 from bayes_mesa.errors import InputError
+from bayes_mesa.results.result_tree import require_result
 from bayes_mesa.sensitivity.crux_result import Cruxes
 from bayes_mesa.sensitivity.crux_sample import CruxSample
 from bayes_mesa.sensitivity.crux_search import CruxSearch
@@ -81,6 +82,7 @@ def cruxes(
         For an unknown ``of``, a threshold or ``num_draws`` out of range, or results of another
         model.
     """
+    require_result(post)
     _check(of, threshold, num_draws)
     chosen = decision if isinstance(decision, Decision) else Decision.of(decision or _DEFAULT)
     sample = CruxSample.of_tree(post, of, model, num_draws)

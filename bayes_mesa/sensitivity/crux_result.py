@@ -7,9 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bayes_mesa.sensitivity.crux_table import HEADER, MOST_ROWS, crux_row
 from bayes_mesa.sensitivity.flips import Flip
 from bayes_mesa.sensitivity.partial_information import Decision, Worth
 from bayes_mesa.sensitivity.variance_shares import VarianceShare
+from bayes_mesa.text.html_table import html_line, html_table
+from bayes_mesa.text.number_text import number_text
+from bayes_mesa.text.wording import quoted, shortened
 from bayes_mesa.verdicts.estimand import finite
 
 if TYPE_CHECKING:
@@ -113,6 +117,22 @@ class Cruxes:
     def __str__(self) -> str:
         return self.sentence
 
+    def __repr__(self) -> str:
+        first = f", first {quoted(self.rows[0].name)}" if self.rows else ""
+        return f"<Cruxes of {self.of}: {len(self.rows)} beliefs{first}>"
+
+    def _repr_html_(self) -> str:
+        """The sentence and a table, as a notebook shows them."""
+        from markupsafe import Markup
+
+        parts = [html_line(self.sentence)]
+        if self.rows:
+            shown = self.rows[:MOST_ROWS]
+            parts.append(html_table(HEADER, [_cut(crux_row(c)) for c in shown]))
+            if more := len(self.rows) - len(shown):
+                parts.append(html_line(f"... and {more} more beliefs: to_pandas() has all."))
+        return Markup("").join(parts)
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON: numbers are finite or None."""
         return {
@@ -167,20 +187,24 @@ class Cruxes:
         if math.isfinite(first.first_order.mean):
             said += f"by itself it explains {_percent(first.first_order)} of the variance"
             if math.isfinite(first.total.mean):
-                said += f", with what it does through others {_percent(first.total)}"
+                said += f", with others {_percent(first.total)}"
         else:
-            said += "with what it does through others it explains "
-            said += f"{_percent(first.total)} of the variance"
+            said += f"with others it explains {_percent(first.total)} of the variance"
         if first.flip is not None and first.flip.factor != 1.0:
             side = "down" if self.probability > self.threshold else "up"
             said += (
-                f"; a median of {first.flip.to:.3g} instead of {first.flip.median:.3g} takes "
-                f"the probability {side} to {self.threshold:g}"
+                f"; a median of {number_text(first.flip.to)} instead of "
+                f"{number_text(first.flip.median)} takes the probability {side} to "
+                f"{self.threshold:g}"
             )
         if len(self.rows) > 1 and math.isfinite(self.rows[1].total.mean):
             second = self.rows[1]
-            said += f". Next comes {_called(second)}, with {_percent(second.total)} in all"
+            said += f". Next comes {_called(second)}, with others {_percent(second.total)}"
         return f"{said}."
+
+
+def _cut(row: tuple[str, ...]) -> tuple[str, ...]:
+    return (shortened(row[0]), *row[1:])
 
 
 def _called(crux: Crux) -> str:

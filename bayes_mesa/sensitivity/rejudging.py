@@ -15,7 +15,8 @@ from bayes_mesa.domain.model import Family, Model
 from bayes_mesa.domain.slots import assemble, slots
 from bayes_mesa.verdicts.contest import Contest
 from bayes_mesa.verdicts.engines import EXACT, LISTED, Engines
-from bayes_mesa.verdicts.verdict import verdicts
+from bayes_mesa.verdicts.heaviest import MOST
+from bayes_mesa.verdicts.verdict import blocks_of, verdicts
 
 Draws = NDArray[np.float64]
 Estimand = Literal["deceptive_favored", "deceptive_mass", "margin"]
@@ -25,6 +26,12 @@ VARIABLES = {"margin": "margin_bits"}
 #: Draws for each family that are judged again and again, where each verdict is cheap, and where it
 #: sums over facts (quickly, and in full). A grammar takes milliseconds for each: none.
 _MANY, _QUICK, _SOME, _FEW = 100_000, 300, 1000, 250
+#: Draws times structures where there are very many of these: seconds for each verdict, so that
+#: quickly none is judged again.
+_CELLS = 4_000_000
+#: Structures times facts beyond which the sums for each verdict take seconds too, and the fewest
+#: draws that say anything about shares of variance.
+_TERMS, _LEAST = 1000, 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +45,14 @@ class Judge:
         engine = Engines.of(self.model).masses
         if self.model.grammar is not None or engine not in (EXACT, LISTED):
             return 0
-        if not len(self.model.facts):
+        number = len(self.model.structures)
+        if number > MOST:
+            return 0 if quick else max(_FEW, _CELLS // number)
+        terms = number * len(self.model.facts)
+        if not terms:
             return _MANY
+        if engine == EXACT and terms > _TERMS:
+            return 0 if quick else max(_LEAST, _SOME * _TERMS // terms)
         return _QUICK if quick else _SOME if engine == EXACT else _FEW
 
     def __call__(self, family: Family, values: Mapping[str, Draws], of: str) -> Draws:
@@ -67,6 +80,10 @@ class Judge:
     def _plain(self, family: Family, theta: Mapping[str, Draws], of: str) -> Draws:
         if self.model.grammar is not None:
             return np.asarray(verdicts(self.model, family, theta)[VARIABLES.get(of, of)], float)
+        parts = (self._among_structures(family, x, of) for x in blocks_of(self.model, theta))
+        return np.concatenate(list(parts))
+
+    def _among_structures(self, family: Family, theta: Mapping[str, Draws], of: str) -> Draws:
         contest = Contest.of(self.model, family, self._counts, theta)
         if of == "margin":
             return contest.margin()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 
 Figure = Mapping[str, float | None]
@@ -18,30 +19,35 @@ def probability_text(x: float | None) -> str:
     if x in (0.0, 1.0):
         return f"{x:.0f}"
     if x < 0.0005:
-        return f"{x:.1e}"
+        return _brief(f"{x:.1e}")
     if x > 0.9995:
-        return f"1 − {1 - x:.1e}"
+        return f"1 − {_brief(f'{1 - x:.1e}')}"
     return f"{x:.3f}"
 
 
 def number_text(x: float | None) -> str:
-    """A quantity of any size, three digits."""
+    """A quantity of any size, three digits, as the page's script writes it: 3160, 1e7, 2.5e-5."""
     if x is None or math.isnan(x):
         return NONE
     if math.isinf(x):
         return "∞" if x > 0 else "−∞"
-    return f"{x:.3g}"
-
-
-def page_number_text(x: float | None) -> str:
-    """The same three digits as the page's script writes them: 3160, 1e7, 2.5e-5."""
-    text = number_text(x)
-    if x is None or not math.isfinite(x) or x == 0.0:
-        return text
+    text = f"{x:.3g}"
+    if x == 0.0:
+        return "0"
     if 1e-3 <= abs(x) < 1e6:
         return f"{float(text):.0f}" if "e" in text else text
     mantissa, _, exponent = (text if "e" in text else f"{float(text):e}").partition("e")
-    return f"{float(mantissa):g}e{int(exponent)}"
+    return _brief(f"{float(mantissa):g}e{exponent}")
+
+
+def digit_text(x: float | None) -> str:
+    """An error: one digit."""
+    return NONE if x is None or math.isnan(x) else _brief(f"{x:.1g}")
+
+
+def _brief(text: str) -> str:
+    """The exponent as people write it, and the page's script: e7 and e-5, not e+07 and e-05."""
+    return re.sub(r"e([+-])0*(\d)", lambda e: f"e{e[1].strip('+')}{e[2]}", text)
 
 
 def nats_text(x: float | None) -> str:
@@ -64,7 +70,7 @@ def error_text(figure: Figure) -> str:
     """Mean ± Monte Carlo standard error."""
     mean = probability_text(figure["mean"])
     mcse = figure["mcse"]
-    return f"{mean} ± {mcse:.1g}" if mcse else mean
+    return f"{mean} ± {digit_text(mcse)}" if mcse else mean
 
 
 def interval_text(figure: Figure, point: str = "exactly") -> str:
@@ -81,4 +87,4 @@ def signed_text(mean: float, error: float | None = None) -> str:
         return NONE
     decimals = min(max(3, -math.floor(math.log10(error))), 9) if error else 3
     text = f"{mean:+.{decimals}f}".replace("-", "−") if mean else "0"
-    return f"{text} ± {error:.1g}" if error else text
+    return f"{text} ± {digit_text(error)}" if error else text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,7 +21,7 @@ from bayes_mesa.costing.fact_choices import (
 )
 from bayes_mesa.costing.fact_sums import log_fact_factor
 from bayes_mesa.costing.least import draw_blocks, least_fact_penalty
-from bayes_mesa.domain.model import DECEPTIVE, Family, Model
+from bayes_mesa.domain.model import CLASSES, DECEPTIVE, Family, Model
 from bayes_mesa.domain.slots import parameters
 
 
@@ -37,13 +37,21 @@ def eligible_structures(model: Model, whole: Totals, xp: Any = np) -> Any:
 
 def loss_nats(model: Model, theta: Mapping[str, Any], xp: Any = np) -> Any:
     """E · loss of the objective each structure pursues in training, nats, (..., S)."""
-    names = list(model.losses)
-    shape = xp.shape(theta["pressure"])
-    columns = [
-        theta["loss"][..., names.index(s.train)] if s.train in names else xp.zeros(shape)
-        for s in model.structures
-    ]
-    return model.selection.episodes * xp.stack(columns, axis=-1)
+    none = len(model.losses)
+    place = dict(zip(model.losses, range(none), strict=True))
+    pursued = np.array([place.get(s.train, none) for s in model.structures], int)
+    lost = xp.reshape(theta["loss"], (*xp.shape(theta["pressure"]), none))
+    nothing = xp.zeros((*xp.shape(theta["pressure"]), 1))
+    losses = xp.concatenate([lost, nothing], axis=-1)
+    return model.selection.episodes * xp.take(losses, pursued, axis=-1)
+
+
+def in_places(model: Model, mass: np.ndarray) -> np.ndarray:
+    """Masses of all structures, (N, S), by place in the results: those of a class's rest summed."""
+    rest = range(len(model.columns) - len(CLASSES), len(model.columns))
+    sums = np.stack([mass[:, model.places == place].sum(axis=1) for place in rest], axis=-1)
+    sums[np.isnan(mass[:, 0])] = np.nan  # nothing fits: of a class with no rest too
+    return np.hstack([mass[:, model.named], sums])
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +138,9 @@ class Contest:
             log_weight, error = log_weight + sums.log_factor, sums.error.max(axis=1)
         return np.where(self.eligible[:, rows], log_weight, -np.inf), error
 
-    def outcome(self, column: np.ndarray, named: int, num_columns: int) -> dict[str, np.ndarray]:
+    def outcome(
+        self, column: np.ndarray, named: Sequence[int], num_columns: int
+    ) -> dict[str, np.ndarray]:
         """What least costs decide, by place in the results.
 
         Parameters
@@ -138,23 +148,31 @@ class Contest:
         column
             Place of every structure, int (S,).
         named
-            How many of the structures have a place of their own: the first ones.
+            Rows of the structures that have a place of their own, in the order of those places,
+            which are the first ones.
         num_columns
             Number of places.
         """
         winner = self.winner()
         favored = np.arange(num_columns) == column[winner][:, None]
         favored[winner < 0] = False
-        rest = np.full((len(winner), num_columns - named), np.nan)
+        rest = np.full((len(winner), num_columns - len(named)), np.nan)
+        full_bits = self.whole.shared_bits[:, None] + self.whole.bits[:, named]
+        full_steps = self.whole.shared_steps[:, None] + self.whole.steps[:, named]
         return {
             # Whole numbers, not bool: ArviZ's summaries subtract draws from one another.
             "structure_favored": favored.astype(np.int8),
             "deceptive_favored": (self.deceptive[winner] & (winner >= 0)).astype(np.int8),
             "margin_bits": self.margin(),
-            "structure_bits": np.hstack([self.whole.full_bits[:, :named], rest]),
-            "structure_steps": np.hstack([self.whole.full_steps[:, :named], rest]),
+            "structure_bits": np.hstack([full_bits, rest]),
+            "structure_steps": np.hstack([full_steps, rest]),
             **self.criticals(),
         }
+
+    def least_steps(self) -> np.ndarray:
+        """Steps of the structure that runs the fewest of those that fit, without facts, (N,)."""
+        least = np.where(self.eligible, self.whole.steps, np.inf).min(axis=1)
+        return np.asarray(self.whole.shared_steps + least)
 
     def winner(self) -> np.ndarray:
         """Row of the structure of least cost in every draw, −1 where nothing fits, int (N,)."""

@@ -41,7 +41,8 @@ class Statement:
 def dominance(model: Model) -> tuple[Statement, ...]:
     """Every dominance between two eligible structures, in file order of winner, then loser.
 
-    With a grammar: between two labelled programs, and one for every other listed program.
+    With a grammar: between two labelled programs, and one for every other listed program. Of very
+    many structures: between two that results name.
     Of two structures that always cost the same, only the one that wins ties is a winner. A
     statement that needs no constraint lists none; otherwise ``needs`` cannot be shortened.
     """
@@ -57,8 +58,10 @@ def never_favored(model: Model) -> frozenset[str]:
 
     A dominated structure is never favored if ties go to the other one (not deceptive first, then
     file order), or if it is dearer with probability one. The rest of a class is not, if every
-    program of it on the frontier is not.
+    program of it on the frontier is not, or if no structure is left of it that takes part.
     """
+    if model.named is not None:
+        return never_favored_of(model) | _empty_rests(model)
     if model.grammar is None:
         return never_favored_of(model)
     every = _with_frontier(model)
@@ -76,6 +79,14 @@ def never_favored(model: Model) -> frozenset[str]:
         for k, c in enumerate(model.columns)
         if (c.name in never if k < named else c.class_name not in open_classes)
     )
+
+
+def _empty_rests(model: Model) -> frozenset[str]:
+    """Names of the rests of classes of which no structure takes part."""
+    assert model.named is not None
+    held = set(model.places[np.array(model.eligible)].tolist())
+    rests = range(len(model.named), len(model.columns))
+    return frozenset(model.columns[k].name for k in rests if k not in held)
 
 
 def _with_frontier(model: Model) -> Model | None:
@@ -108,18 +119,21 @@ def never_favored_of(model: Model) -> frozenset[str]:
 def _holding(model: Model) -> dict[tuple[int, int], tuple[str, ...]]:
     """Constraints that every dominance needs, by rows of winner and loser, in file order."""
     holds = {}
-    for winner, loser in zip(*map(np.ndarray.tolist, np.nonzero(_possible(model))), strict=True):
+    rows = np.array(range(len(model.structures)) if model.named is None else model.named)
+    pairs = (rows[k].tolist() for k in np.nonzero(_possible(model, rows)))
+    for winner, loser in zip(*pairs, strict=True):
         needs = _needs(model, winner, loser) if winner != loser else None
         if needs is not None:
             holds[winner, loser] = needs
     return holds
 
 
-def _possible(model: Model) -> npt.NDArray[np.bool_]:
-    """Pairs (winner, loser) that no single count rules out, bool (S, S)."""
+def _possible(model: Model, of: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Pairs (winner, loser) among the K rows ``of`` that no single count rules out, bool (K, K)."""
     counts = Counts.of(model)
-    found = counts.rule_bits[:, None] <= counts.rule_bits[None, :]
-    axes: tuple[tuple[Axis, Array], ...] = (("bits", counts.bits), ("steps", counts.steps))
+    rule_bits = counts.rule_bits[of]
+    found = rule_bits[:, None] <= rule_bits[None, :]
+    axes: tuple[tuple[Axis, Array], ...] = (("bits", counts.bits[of]), ("steps", counts.steps[of]))
     for axis, matrix in axes:
         _, rows = constraint_rows(model, axis)
         decides = ~(free(model, axis) | (rows < 0.0).any(axis=0))

@@ -61,8 +61,8 @@ class Average:
     def given(self, shares: Sequence[float]) -> tuple[Average, list[int]]:
         """The weights given an event, ∝ pi_F P(event | F), of the families where it can happen.
 
-        ``shares`` are P(event | F); their own error is left out. The second value holds the places
-        of the families that are left.
+        ``shares`` are P(event | F); their own error is left to the caller. The second value holds
+        the places of the families that are left.
         """
         share = np.asarray(shares, dtype=float)
         if (share == 1.0).all():
@@ -182,7 +182,14 @@ def share(draws: Sequence[NDArray[Any]], average: Average) -> Estimate:
     if not some:
         return Estimate(math.nan, math.nan, math.nan, math.nan)
     parts = [mean_and_mcse(draws[f]) for f in some]
-    mean, mcse, _ = among.of([p[0] for p in parts], [p[1] for p in parts])
+    means, errors = [p[0] for p in parts], [p[1] for p in parts]
+    mean = float(among.probability @ np.asarray(means))
+    for place, f in enumerate(some):
+        there = ~np.isnan(draws[f])
+        if not there.all():  # how many draws there are moves the family's weight as well
+            influence = np.where(there, draws[f] - mean, 0.0) / there.mean()
+            errors[place] = mean_and_mcse(influence)[1]
+    mean, mcse, _ = among.of(means, errors)
     lower, upper = mixture_quantiles(draws, average, QUANTILES)
     return Estimate(mean, mcse, lower, upper)
 

@@ -65,7 +65,7 @@ class Field:
     ) -> tuple[Contest, dict[str, np.ndarray]]:
         """The programs at N draws of theta, and what least costs decide between them."""
         contest = Contest.of(self.model, family, self.counts, theta, self.shared)
-        return contest, contest.outcome(self.column, self.named, self.named + len(CLASSES))
+        return contest, contest.outcome(self.column, range(self.named), self.named + len(CLASSES))
 
     @classmethod
     def of(cls, model: Model) -> Field:

@@ -8,7 +8,6 @@ from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 
-from bayes_mesa.costing.costs import Counts
 from bayes_mesa.costing.exchange import LN2, penalty
 from bayes_mesa.domain.grammar import Code
 from bayes_mesa.domain.model import CLASSES, Facts, Family, Model, Structure
@@ -16,9 +15,9 @@ from bayes_mesa.domain.slots import Theta, parameters
 from bayes_mesa.errors import RefusedError
 from bayes_mesa.grammars.frontier import frontier, program_structure
 from bayes_mesa.grammars.listing import Listing
-from bayes_mesa.verdicts.contest import Contest
 from bayes_mesa.verdicts.enumeration import programs_of
 from bayes_mesa.verdicts.favorable import can_be_favored
+from bayes_mesa.verdicts.heaviest import log_shares, with_heaviest
 from bayes_mesa.verdicts.theta_at import theta_at
 
 #: Best programs that are listed besides the labelled ones, and programs searched for them.
@@ -38,10 +37,13 @@ def with_listed(model: Model, count: int = COUNT) -> Model:
     """The model with every program that results name among its structures.
 
     Labelled programs in file order, then those of the best ``count`` at the prior medians that are
-    not among them, best first, called by their expressions. What has no grammar, or has been
-    through here, is returned as it is.
+    not among them, best first, called by their expressions. Without a grammar all structures are
+    named, or, of very many, the heaviest (`with_heaviest`). What has been through here is returned
+    as it is.
     """
-    if model.grammar is None or model in _COMPLETE:
+    if model.grammar is None:
+        return with_heaviest(model)
+    if model in _COMPLETE:
         return model
     made = _LISTED.setdefault(model, {})
     if count not in made:
@@ -66,7 +68,7 @@ def best_programs(model: Model, count: int) -> list[Code]:
     theta = theta_at(model, {}).theta
     candidates = _candidates(model, theta, count)
     codes = [s.code for s in candidates.structures]
-    shares = {f.name: _log_shares(candidates, f, theta[f.name]) for f in model.families}
+    shares = {f.name: log_shares(candidates, f, theta[f.name]) for f in model.families}
     with np.errstate(invalid="ignore"):  # -inf twice
         whole = np.logaddexp.reduce([np.log(f.weight) + shares[f.name] for f in model.families])
     chosen = np.argsort(-whole, kind="stable")[:count].tolist()
@@ -118,8 +120,9 @@ def _cheapest(
         n: model.selection.episodes * float(theta["loss"][0, k]) for k, n in enumerate(model.losses)
     }
     loss = np.array([losses.get(o, np.inf) for o in listing.objectives])[listing.train]
-    bits = listing.rule_bits + listing.stores @ theta["bits"][0]
-    with np.errstate(divide="ignore"):  # a program of no steps under levin is told of elsewhere
+    # A program of no steps under levin is told of elsewhere; one beyond all numbers comes last.
+    with np.errstate(divide="ignore", over="ignore"):
+        bits = listing.rule_bits + listing.stores @ theta["bits"][0]
         cost = penalty(
             family.name, parameters(family, theta), bits, listing.runs @ theta["steps"][0]
         )
@@ -137,13 +140,3 @@ def _frontier(model: Model) -> tuple[Structure, ...]:
 def _payments(structure: Structure) -> tuple[object, ...]:
     counts = (frozenset(x.items()) for x in (structure.stores, structure.runs))
     return (structure.rule_bits, *counts, structure.train, structure.deploy)
-
-
-def _log_shares(model: Model, family: Family, theta: Theta) -> np.ndarray:
-    """Log shares of the structures in their common weight at one theta, (S,); no underflow."""
-    contest = Contest.of(model, family, Counts.of(model), theta)
-    log_weight, _ = contest.log_weights(len(model.structures))
-    top = log_weight[0].max()
-    if top == -np.inf:  # nothing fits
-        return log_weight[0]
-    return np.asarray(log_weight[0] - top - np.log(np.exp(log_weight[0] - top).sum()))

@@ -1,4 +1,7 @@
-"""A grammar and its listed programs as JSON: what a result keeps to draw programs again."""
+"""A grammar and its listed programs, or very many structures, as JSON.
+
+What a result keeps to draw programs again.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from bayes_mesa.domain.grammar import Grammar, Rule
-from bayes_mesa.domain.model import Model
+from bayes_mesa.domain.model import Model, Structure
 from bayes_mesa.grammars.frontier import program_structure
 
 
@@ -53,6 +56,51 @@ def with_programs(model: Model, record: Mapping[str, Any]) -> Model:
     return replace(model, structures=tuple(programs))
 
 
+def recorded_structures(model: Model) -> dict[str, Any]:
+    """All structures of a model that names only some of them, of plain JSON values."""
+    return {
+        "named": list(model.named or ()),
+        "overlaps": [[o.component, o.inside] for o in model.overlaps],
+        "structures": [
+            {
+                "name": s.name,
+                "symbol": s.symbol,
+                "train": s.train,
+                "deploy": s.deploy,
+                "multiplicity": s.multiplicity,
+                "stores": dict(s.stores),
+                "runs": dict(s.runs),
+                "uses": model.facts.uses.get(s.name, 1.0),
+            }
+            for s in model.structures
+        ],
+    }
+
+
+def with_structures(model: Model, record: Mapping[str, Any]) -> Model:
+    """The model with the structures, and the named ones, that `recorded_structures` wrote down."""
+    rows = record["structures"]
+    uses = {row["name"]: float(row["uses"]) for row in rows}
+    structures = tuple(
+        Structure(
+            name=row["name"],
+            stores=MappingProxyType(row["stores"]),
+            runs=MappingProxyType(row["runs"]),
+            train=row["train"],
+            deploy=row["deploy"],
+            symbol=row["symbol"],
+            multiplicity=float(row["multiplicity"]),
+        )
+        for row in rows
+    )
+    return replace(
+        model,
+        structures=structures,
+        named=tuple(record["named"]),
+        facts=replace(model.facts, uses=MappingProxyType(uses)),
+    )
+
+
 def _rule(record: Mapping[str, Any]) -> Rule:
     return Rule(
         **{
@@ -63,3 +111,13 @@ def _rule(record: Mapping[str, Any]) -> Rule:
             "runs": MappingProxyType(record["runs"]),
         }
     )
+
+
+def structure_classes(record: Mapping[str, Any], base: str) -> tuple[list[str], list[str]]:
+    """Names of the recorded structures, and their classes."""
+    none = MappingProxyType[str, int]({})
+    found = [
+        Structure(row["name"], none, none, row["train"], row["deploy"])
+        for row in record["structures"]
+    ]
+    return [s.name for s in found], [s.class_under(base) for s in found]

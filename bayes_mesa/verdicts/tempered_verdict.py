@@ -8,6 +8,7 @@ many facts that are tied to one another) the least costs are those that the chai
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from bayes_mesa.costing.costs import Counts
 from bayes_mesa.costing.fact_choices import MAX_FACTS, ties_between_facts
 from bayes_mesa.domain.model import CLASSES, DECEPTIVE, Family, Model
 from bayes_mesa.errors import RefusedError
-from bayes_mesa.verdicts.contest import Contest
+from bayes_mesa.verdicts.contest import Contest, in_places
 from bayes_mesa.verdicts.grammar_verdict import Field
 
 #: Programs drawn, and dropped, at every draw of theta.
@@ -36,6 +37,9 @@ def tempered_verdict(
         There is no ``log_weight_error``, since Z is not known. Critical exchanges are NaN where
         least costs are not listed.
     """
+    if model.named is not None:
+        whole = replace(model, named=None)
+        return _in_places(model, tempered_verdict(whole, family, theta, stream))
     found = tempered_masses(
         model, family, theta, num_inner=INNER_DRAWS, burn_in=BURN_IN, seed=stream
     )
@@ -54,6 +58,23 @@ def tempered_verdict(
         return masses | _met(model, family, theta, found.least_cost, deceptive)
 
 
+def _in_places(model: Model, found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What was found of all structures, by place in the results."""
+    places, named = len(model.columns), list(model.named or ())
+    favored, steps = found["structure_favored"], found["structure_steps"]
+    rest = np.full((len(steps), places - len(named)), np.nan)
+    return {
+        **found,
+        "structure_mass": in_places(model, found["structure_mass"]),
+        "structure_favored": np.stack(
+            [favored[:, model.places == place].any(axis=1) for place in range(places)], axis=-1
+        ).astype(np.int8),
+        "structure_bits": np.hstack([found["structure_bits"][:, named], rest]),
+        "structure_steps": np.hstack([steps[:, named], rest]),
+        "least_steps": steps[:, np.array(model.eligible)].min(axis=1),
+    }
+
+
 def _deceptive_error(by_class: np.ndarray, effective: np.ndarray) -> np.ndarray:
     share = by_class[:, CLASSES.index(DECEPTIVE)]
     return np.sqrt(share * (1.0 - share) / np.maximum(effective, 1.0))
@@ -66,7 +87,7 @@ def _listed(model: Model, family: Family, theta: Mapping[str, np.ndarray]) -> di
         return Field.of(model).race(family, theta)[1]
     contest = Contest.of(model, family, Counts.of(model), theta)
     places = len(model.structures)
-    return contest.outcome(np.arange(places), places, places)
+    return contest.outcome(np.arange(places), range(places), places)
 
 
 def _met(

@@ -12,14 +12,16 @@ import numpy as np
 
 from bayes_mesa.costing.costs import Counts
 from bayes_mesa.domain.model import CLASSES, DECEPTIVE, Family, Model
-from bayes_mesa.verdicts.contest import Contest
+from bayes_mesa.verdicts.contest import Contest, in_places
 from bayes_mesa.verdicts.engines import ENUMERATED, TEMPERED, Engines
 from bayes_mesa.verdicts.enumerated_verdict import enumerated_verdict
 from bayes_mesa.verdicts.grammar_verdict import grammar_verdict
+from bayes_mesa.verdicts.heaviest import MOST
 from bayes_mesa.verdicts.tempered_verdict import tempered_verdict
 
-#: Draws worked on at a time: bounds the memory, and how long an interrupt waits.
-_BLOCK = 4096
+#: Draws worked on at a time, and those times structures where there are very many: bounds the
+#: memory, and how long an interrupt waits.
+_BLOCK, _CELLS = 4096, 1 << 20
 
 
 def refuse_what_has_no_exact_route(model: Model) -> None:
@@ -55,7 +57,8 @@ def verdicts(
         Where masses are those of Markov chains, ``mass_error`` (N,), the standard error of the
         deceptive mass, stands in place of ``log_weight_error``; where programs are listed,
         ``mass_bound``, a certain bound on the error of the same. Where nothing fits under the cap
-        and the capacity, masses and margin are NaN.
+        and the capacity, masses and margin are NaN. A model that names only some of its structures
+        has ``least_steps`` too, of the structure that runs the fewest.
     """
     engine = Engines.of(model).masses
     if engine == TEMPERED:
@@ -64,15 +67,31 @@ def verdicts(
     one_block = enumerated_verdict if engine == ENUMERATED else grammar_verdict
     if model.grammar is None:
         one_block = _among_structures
-    blocks = [one_block(model, family, part) for part in _blocks(theta)]
+    blocks = [one_block(model, family, part) for part in blocks_of(model, theta)]
     return {name: np.concatenate([b[name] for b in blocks]) for name in blocks[0]}
 
 
-def _blocks(theta: Mapping[str, Any]) -> Iterator[dict[str, np.ndarray]]:
-    num_draws = len(theta["pressure"])
+def blocks_of(model: Model, theta: Mapping[str, Any]) -> Iterator[dict[str, np.ndarray]]:
+    """Draws of theta in turn, as many as are worked on at a time."""
+    num_draws, size = len(theta["pressure"]), _BLOCK
+    if len(model.structures) > MOST:
+        size = max(1, _CELLS // len(model.structures))
     # Broadcast once: a block is then a view, and scalars known to the model need no special case.
-    for start in range(0, num_draws, _BLOCK):
-        yield {name: np.asarray(x)[start : start + _BLOCK] for name, x in theta.items()}
+    for start in range(0, num_draws, size):
+        yield {name: np.asarray(x)[start : start + size] for name, x in theta.items()}
+
+
+def of_every_structure(
+    model: Model, family: Family, theta: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Masses, bits and steps of all structures, named or not, (N, S) each, by results' names."""
+    contest = Contest.of(model, family, Counts.of(model), theta)
+    log_weight, _ = contest.log_weights(len(model.structures))
+    return {
+        "structure_mass": _normalised(log_weight),
+        "structure_bits": contest.whole.full_bits,
+        "structure_steps": contest.whole.full_steps,
+    }
 
 
 def _among_structures(
@@ -84,13 +103,20 @@ def _among_structures(
     classes = np.array(model.classes)
     by_class = np.stack([mass[:, classes == name].sum(axis=1) for name in CLASSES], axis=-1)
     by_class[np.isnan(mass[:, 0])] = np.nan  # nothing fits: of an absent class too
-    places = len(classes)
-    return {
+    places = len(model.columns)
+    found = {
         "structure_mass": mass,
         "class_mass": by_class,
         "deceptive_mass": by_class[:, CLASSES.index(DECEPTIVE)],
         "log_weight_error": error,
-        **contest.outcome(np.arange(places), places, places),
+    }
+    if model.named is None:
+        return found | contest.outcome(model.places, range(places), places)
+    return {
+        **found,
+        "structure_mass": in_places(model, mass),
+        "least_steps": contest.least_steps(),
+        **contest.outcome(model.places, model.named, places),
     }
 
 

@@ -142,14 +142,25 @@
     return scaled.map((x) => x / sum);
   }
 
-  function average(pi, figures) {
-    let sum = 0;
-    for (let k = 0; k < pi.length; k += 1) {
-      if (pi[k] > 0) {
-        if (figures[k] === null) return null;
-        sum += pi[k] * figures[k];
-      }
-    }
+  // Weighted share of the draws in which x is a number.
+  function shareOf(part, x) {
+    let there = 0;
+    for (let i = 0; i < x.length; i += 1) if (!Number.isNaN(x[i])) there += part.weight[i];
+    return there / part.sum;
+  }
+
+  // ρ ∝ π times those shares: a family counts by its draws that have a figure.
+  function among(pi, shares) {
+    if (shares.every((s) => s === 1)) return pi;
+    const rho = pi.map((p, k) => p * shares[k]);
+    const all = rho.reduce((a, b) => a + b, 0);
+    return all > 0 ? rho.map((r) => r / all) : rho;
+  }
+
+  // Null where no family has a figure.
+  function average(rho, figures) {
+    let sum = null;
+    for (let k = 0; k < rho.length; k += 1) if (rho[k] > 0) sum += rho[k] * figures[k];
     return sum;
   }
 
@@ -185,6 +196,7 @@
     const pi = probabilities(parts);
     const favored = parts.map((part) => mean(part, part.family.favored));
     const mass = parts.map((part) => mean(part, part.family.mass));
+    const rho = among(pi, parts.map((part) => shareOf(part, part.family.mass)));
     const whole = average(pi, favored);
     return {
       parts,
@@ -194,7 +206,7 @@
       mass,
       effective: 1 / parts.reduce((sum, part, k) => sum + pi[k] ** 2 / part.effective, 0),
       averageFavored: whole,
-      averageMass: average(pi, mass),
+      averageMass: average(rho, mass),
     };
   }
 
@@ -254,6 +266,11 @@
     if (x === 0) return "0";
     const digits = Number(x.toPrecision(3));
     return x >= 1e-3 && x < 1e6 ? String(digits) : digits.toExponential().replace("+", "");
+  }
+
+  function digitText(x) {
+    const digit = Number(x.toPrecision(1));
+    return x === 0 || x >= 1e-4 ? String(digit) : digit.toExponential();
   }
 
   // Rounded down, so that 99.9 does not pass for 100; but 6000 − 1e-12 is 6000.
@@ -468,7 +485,7 @@
     section.classList.toggle("touched", said.length > 0);
     byId("lead").textContent = said.length ? "With these beliefs" : "As the model has it";
     put(byId("favored"), probabilityText(found.averageFavored), found.averageFavored);
-    put(byId("error"), Number(found.error.toPrecision(1)).toString(), found.error);
+    put(byId("error"), digitText(found.error), found.error);
     byId("mass-part").hidden = found.averageMass === null;
     if (found.averageMass !== null) put(byId("mass"), percentText(found.averageMass), found.averageMass);
     put(byId("effective"), countText(found.effective), found.effective);
@@ -519,24 +536,29 @@
   function changed() {
     showControls();
     show();
+    // The address is written anew, without what it named in vain.
+    showLost([]);
     remember();
   }
 
   function setMedian(slot, value) {
-    if (!(value > 0 && Number.isFinite(value))) return;
+    if (!(value > 0 && Number.isFinite(value))) return false;
     // No farther than the slider goes: beyond it no draw is left, and numbers overflow.
     const slider = sliders.get(slot);
     const median = Math.min(Math.max(value, slider.from), slider.to);
     if (median === slider.median) state.medians.delete(slot);
     else state.medians.set(slot, median);
+    return true;
   }
 
   function setWeight(name, value) {
-    if (!(value >= 0 && value <= 1)) return;
+    if (!(value >= 0 && value <= 1)) return false;
     const weights = new Map(families.map((f) => [f.name, weightOf(f)]));
     weights.set(name, value);
     // Some family must have weight.
-    if ([...weights.values()].some((w) => w > 0)) setWeights(weights);
+    if (![...weights.values()].some((w) => w > 0)) return false;
+    setWeights(weights);
+    return true;
   }
 
   function setWeights(weights) {
@@ -614,13 +636,42 @@
     state.medians.clear();
     state.weights = null;
     if (phase) state.cost = phase.cost;
-    for (const [key, value] of new URLSearchParams(location.hash.slice(1))) {
-      const name = key.startsWith("weight.") ? key.slice(7) : null;
-      if (sliders.has(key)) setMedian(key, Number(value));
-      else if (families.some((f) => f.name === name)) setWeight(name, Number(value));
-      else if (key === "family" && families.some((f) => f.name === value)) only(value);
-      else if (key === "cost" && phase && phase.costs.includes(value)) state.cost = value;
+    const lost = [];
+    for (const [key, value] of isPlace() ? [] : new URLSearchParams(location.hash.slice(1))) {
+      if (!taken(key, value)) lost.push(oneWay(`${key}=${value}`));
     }
+    showLost(lost);
+  }
+
+  // A link within the page, which sets nothing.
+  const isPlace = () => !location.hash.includes("=");
+
+  // Sets what a key of the address names; false where there is no such thing, or no such value.
+  function taken(key, value) {
+    const name = key.startsWith("weight.") ? key.slice(7) : null;
+    // Number("") is 0.
+    const number = value.trim() ? Number(value) : NaN;
+    if (sliders.has(key)) return setMedian(key, number);
+    if (families.some((f) => f.name === name)) return setWeight(name, number);
+    if (key === "family" && families.some((f) => f.name === value)) only(value);
+    else if (key === "cost" && phase && phase.costs.includes(value)) state.cost = value;
+    else return false;
+    return true;
+  }
+
+  // As in wording.py: no mark that turns round what follows, and no text that never ends.
+  function oneWay(text) {
+    const plain = text.replace(/[\u202a-\u202e\u2066-\u2069]/g, "\ufffd");
+    return plain.length > 60 ? `${plain.slice(0, 57)}...` : plain;
+  }
+
+  function showLost(lost) {
+    const few = lost.slice(0, 5).join("; ");
+    const more = lost.length > 5 ? ` and ${lost.length - 5} more` : "";
+    byId("lost").hidden = lost.length === 0;
+    byId("lost").textContent = lost.length
+      ? `Left out of the address, as it names nothing here or has no such value: ${few}${more}.`
+      : "";
   }
 
   let written = location.hash;
@@ -641,8 +692,7 @@
 
   addEventListener("hashchange", () => {
     // Links within the page change the address as well, and must not undo what was moved.
-    const ours = (key) => sliders.has(key) || key === "family" || key === "cost" || key.startsWith("weight.");
-    if (location.hash === written || ![...new URLSearchParams(location.hash.slice(1)).keys()].some(ours)) return;
+    if (location.hash === written || isPlace()) return;
     written = location.hash;
     recall();
     showControls();

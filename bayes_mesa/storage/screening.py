@@ -18,6 +18,8 @@ MAX_RATIO = 1100
 #: Bytes that may be declared without being backed by the size of the file.
 FREE_BYTES = 1 << 20
 MAX_OBJECTS = 10_000
+#: Attributes by which a reader computes other values than those stored; none is written here.
+_COMPUTED = ("scale_factor", "add_offset", "missing_value", "_Unsigned")
 
 
 def screen(file: h5py.File, stored_bytes: int) -> None:
@@ -100,6 +102,8 @@ def _screen_dataset(name: str, item: h5py.Dataset) -> None:
         and any(c > n for c, n in zip(item.chunks, item.shape, strict=True))
     ):
         raise ValueError(f"{name} has chunks larger than itself")
+    if computed := [name for name in _COMPUTED if name in item.attrs]:
+        raise ValueError(f"{name} has the attribute {computed[0]}, which would change its values")
     stored = item.id.get_storage_size()
     if not _is_bare_dimension(item) and item.nbytes > MAX_RATIO * stored + 64:
         raise ValueError(f"{name} declares {item.nbytes} bytes and stores {stored}")

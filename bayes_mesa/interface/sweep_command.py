@@ -1,0 +1,135 @@
+"""The command about a model at many points: `sweep`."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bayes_mesa.errors import InputError
+from bayes_mesa.interface.shell import (
+    Chains,
+    Draws,
+    EvidenceFile,
+    Force,
+    Json,
+    ModelArgument,
+    Quiet,
+    Scheduler,
+    Seed,
+    Warmup,
+    Workers,
+    command,
+    print_json,
+    print_text,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+PLOT = "sweep.png"
+
+
+@command(
+    "sweep",
+    "sweep speed_simplicity --over exchange.linear.rate=1e-2:1e8:log:40 --out rates",
+    "sweep my_model.toml --over structures.plan.deploy=base,other --out out --workers 2 "
+    "--scheduler local",
+)
+def sweep(
+    model: ModelArgument,
+    over: Annotated[
+        list[str],
+        typer.Option(
+            "--over",
+            metavar="FIELD=VALUES",
+            help="A field of the model file, and FROM:TO:log:N, FROM:TO:lin:N or V,V,... Repeat "
+            "it for more fields.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Folder for sweep.nc and sweep.png.")],
+    draws: Draws = 1000,
+    warmup: Warmup = 1000,
+    chains: Chains = 4,
+    seed: Seed = 0,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from what is finished in the folder.")
+    ] = False,
+    force: Force = False,
+    evidence: EvidenceFile = None,
+    prior_only: Annotated[
+        bool, typer.Option("--prior-only", help="Leave all evidence out.")
+    ] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Fit a model over a grid of values of its file's fields. The same bytes for any --workers.
+
+    Points that fail are named on standard error; the status is 0 as long as one succeeds.
+    """
+    if prior_only and evidence is not None:
+        raise InputError("--prior-only leaves all evidence out; it cannot go with --evidence")
+    if resume and force:
+        raise InputError("--resume keeps what is finished, --force removes it: give one of them")
+    fields = _fields(over)
+    from bayes_mesa.interface.console import progress_bar
+    from bayes_mesa.sweeps.sweeping import sweep as swept
+
+    # What failed is told once the bar is gone, and by us: in plain lines, not as Python warns.
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with progress_bar(shown=not quiet) as progress:
+            found = swept(
+                model,
+                fields,
+                out=out,
+                evidence={} if prior_only else evidence,
+                num_warmup=warmup,
+                num_samples=draws,
+                num_chains=chains,
+                seed=seed,
+                workers=workers,
+                scheduler=scheduler,
+                resume=resume,
+                force=force,
+                progress=progress,
+            )
+    for warning in caught:
+        if issubclass(warning.category, UserWarning):
+            typer.echo(str(warning.message), err=True)
+    files = [str(out / "sweep.nc"), *_plot(found, out)]
+    from bayes_mesa.interface.sweep_text import sweep_summary, sweep_text
+
+    if as_json:
+        print_json({**sweep_summary(found), "files": files})
+    elif not quiet:
+        print_text(sweep_text(found, files))
+
+
+def _fields(over: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for text in over:
+        name, equals, values = text.partition("=")
+        if not (name and equals and values):
+            raise InputError(f"--over must be FIELD=VALUES, found {text!r}")
+        if name in found:
+            raise InputError(f"--over must name each field once, found {name} twice")
+        found[name] = values
+    return found
+
+
+def _plot(found: xr.Dataset, folder: Path) -> list[str]:
+    from io import BytesIO
+
+    from bayes_mesa.plots.sweep_plot import plot_sweep
+    from bayes_mesa.storage.atomic_file import write_bytes
+
+    figure, _ = plot_sweep(found)
+    image = BytesIO()
+    # Without the date and the version that Matplotlib adds, the same figures give the same bytes.
+    figure.savefig(image, format="png", dpi=175, metadata={"Software": None})
+    return [str(write_bytes(folder / PLOT, (image.getvalue(),)))]

@@ -1,0 +1,1 @@
+"""Many independent tasks, on threads or on a Dask cluster."""

@@ -271,7 +271,7 @@ def test_an_interrupt_keeps_what_was_finished(model, tmp_path, monkeypatch, part
     tree = posterior_tree({"linear": family_dataset(np.tile([0, 1], (2, 10)))})
 
     def interrupted(*_, **__):
-        raise Interrupted(tree if partial else None)
+        raise Interrupted((lambda: tree) if partial else None)
 
     monkeypatch.setattr("bayes_mesa.inference.fitting.fit", interrupted)
     out = tmp_path / "out"

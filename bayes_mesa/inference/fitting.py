@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,9 +54,14 @@ _OVER_PROGRAMS = 1 << 20
 class Interrupted(KeyboardInterrupt):
     """The fit was interrupted; ``partial`` holds the families that were done, or is None."""
 
-    def __init__(self, partial: xr.DataTree | None):
-        self.partial = partial
+    def __init__(self, done: Callable[[], xr.DataTree] | None):
+        self._done = done
         super().__init__("the fit was not finished")
+
+    @cached_property
+    def partial(self) -> xr.DataTree | None:
+        """Put together when it is asked for: of many draws that takes seconds."""
+        return self._done() if self._done else None
 
 
 def fit(
@@ -125,8 +131,8 @@ def fit(
                 priors.append(prior)
                 fits.append(found)
     except KeyboardInterrupt as signal:
-        done = fits and result_tree(model, tables, fits, priors, settings, average_stream)
-        raise Interrupted(done or None) from signal
+        done = partial(result_tree, model, tables, fits, priors, settings, average_stream)
+        raise Interrupted(done if fits else None) from signal
     return result_tree(model, tables, fits, priors, settings, average_stream)
 
 

@@ -22,8 +22,6 @@ Progress = Callable[[str, int, int], None]
 
 #: Seconds between two parts on disk: what a killed run loses at most, and one chunk of each chain.
 PERIOD = 5.0
-#: Seconds that an interrupted fit waits for its chains.
-GRACE = 1.0
 #: Before the name of a site, to tell it from the statistics of a draw.
 _SITE = "z "
 
@@ -84,8 +82,7 @@ def run_nuts(
     Raises
     ------
     KeyboardInterrupt
-        When every chain has stopped at its next chunk, or has had a second to do so; what they
-        gave is kept in ``parts``.
+        After every chain has stopped at its next chunk; what they gave is kept in ``parts``.
     """
     import jax
 
@@ -124,13 +121,12 @@ def run_nuts(
                 kept = time.monotonic()
     except BaseException as error:
         stop.set()
-        # A chunk ends soon; one that is being compiled does not, and stops by itself afterwards.
-        wait(futures, timeout=GRACE)
+        wait(futures)  # a chunk takes a moment, or what is left of its compilation
         if parts and isinstance(error, KeyboardInterrupt):
             parts.save(stands)
         raise
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown()
     if parts and not any(f.exception() for f in futures):
         parts.save(stands)
     counter.report()

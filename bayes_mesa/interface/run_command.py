@@ -10,9 +10,7 @@ import typer
 
 from bayes_mesa.errors import InputError, ResultFileError
 from bayes_mesa.interface.run_folder import (
-    PARTIAL,
     PARTS,
-    POSTERIOR,
     REPORT,
     RESULTS,
     SUMMARY,
@@ -36,6 +34,7 @@ from bayes_mesa.interface.shell import (
     print_json,
     print_text,
 )
+from bayes_mesa.results.store import PARTIAL, POSTERIOR
 from bayes_mesa.storage.segments import clear_parts, holds_parts
 
 if TYPE_CHECKING:

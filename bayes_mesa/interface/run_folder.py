@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from bayes_mesa.errors import InputError
+from bayes_mesa.results.store import PARTIAL, POSTERIOR, open_posterior
 from bayes_mesa.storage.atomic_file import remove_leftovers
 from bayes_mesa.storage.folder_lock import FolderLock
 from bayes_mesa.storage.segments import Segments, clear_parts, differences, holds_parts
 
-POSTERIOR, SUMMARY, REPORT, PARTIAL = "posterior.nc", "summary.json", "report.html", "partial.nc"
+SUMMARY, REPORT = "summary.json", "report.html"
 RESULTS = (POSTERIOR, SUMMARY, REPORT)
 RUN_FILES = (*RESULTS, PARTIAL)
 PARTS = "parts"
@@ -93,8 +94,6 @@ def finished_before(folder: Path, job: Mapping[str, Any]) -> dict[str, Any] | No
     """
     if not (folder / POSTERIOR).exists() or holds_parts(folder / PARTS):
         return None
-    from bayes_mesa.results.store import open_posterior
-
     described = json.loads(open_posterior(folder / POSTERIOR).attrs.get("job", "{}"))
     now = {name: job[name] for name in described} if described else dict(job)
     if differing := differences(described, now):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -20,6 +18,7 @@ from bayes_mesa.errors import InputError
 from bayes_mesa.inference.family_fit import checked_seed
 from bayes_mesa.parallel.environment import versions
 from bayes_mesa.parallel.tasks import Outcome, run_tasks
+from bayes_mesa.storage.fingerprint import fingerprint
 from bayes_mesa.storage.segments import Segments
 
 if TYPE_CHECKING:
@@ -243,24 +242,14 @@ def _parts(
     described = {
         "kind": "calibration",
         "of": job.of,
-        "model": job.model.sha256 or _digest(repr(job.model)),
-        "settings": _digest(json.dumps(_plain(job.settings), sort_keys=True)),
+        "model": fingerprint(job.model),
+        "settings": fingerprint(job.settings),
         "seed": job.seed,
         "num_draws": job.num_draws,
         "num_simulations": total,
         "versions": versions(),
     }
     return Segments.open(folder, described, resume=resume, force=force)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(name): _plain(x) for name, x in value.items()}
-    return np.asarray(value).tolist()
 
 
 def _block(job: Job, first: int, outcomes: list[Outcome]) -> xr.Dataset:

@@ -11,11 +11,11 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
 _pressed = threading.Event()
-_before: list[Callable[[int, FrameType | None], Any]] = []
 
 
 @contextmanager
@@ -27,23 +27,27 @@ def remembered() -> Iterator[None]:
     """
     handler = signal.getsignal(signal.SIGINT)
     in_main = threading.current_thread() is threading.main_thread()
-    if not in_main or not callable(handler) or handler is _remember:
+    if not in_main or not callable(handler) or isinstance(handler, _Remembering):
         yield
         return
     _pressed.clear()
-    _before.append(handler)
-    signal.signal(signal.SIGINT, _remember)
+    signal.signal(signal.SIGINT, _Remembering(handler))
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, handler)
-        _before.pop()
         _pressed.clear()
 
 
-def _remember(number: int, frame: FrameType | None) -> None:
-    _pressed.set()
-    _before[-1](number, frame)
+@dataclass(frozen=True)
+class _Remembering:
+    """The process's own handler, and a flag beside it."""
+
+    handler: Callable[[int, FrameType | None], Any]
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        _pressed.set()
+        self.handler(number, frame)
 
 
 def heed() -> None:

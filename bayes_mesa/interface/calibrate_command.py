@@ -14,16 +14,21 @@ from bayes_mesa.interface.shell import (
     Json,
     ModelArgument,
     Quiet,
+    Resume,
+    Scheduler,
     Seed,
+    Workers,
     as_json_text,
+    check_resume,
     command,
     evidence_given,
     prepare_folder,
     print_json,
     print_text,
+    write_figure,
 )
-from bayes_mesa.interface.sweep_command import Scheduler, Workers
 from bayes_mesa.storage.atomic_file import write_text
+from bayes_mesa.storage.segments import clear_parts, holds_parts
 
 if TYPE_CHECKING:
     from bayes_mesa.calibration.calibration_result import Calibration
@@ -67,9 +72,7 @@ def calibrate(
     seed: Seed = 0,
     workers: Workers = None,
     scheduler: Scheduler = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from what is finished in the folder.")
-    ] = False,
+    resume: Resume = False,
     force: Force = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -78,8 +81,7 @@ def calibrate(
 
     The status is 0 whatever the verdict: --json says it under "passed".
     """
-    if resume and force:
-        raise InputError("--resume keeps what is finished, --force removes it: give one of them")
+    check_resume(resume, force)
     if resume and out is None:
         raise InputError("--resume needs --out, the folder to go on in")
     from bayes_mesa.model_file import load_model
@@ -87,7 +89,9 @@ def calibrate(
     loaded = load_model(model)
     design = _design(loaded, evidence)
     if out is not None:
-        prepare_folder(out, (DATA, SUMMARY, PLOT), force=force)
+        # Killed while it wrote its files, it goes on from the parts that are still there.
+        goes_on = resume and holds_parts(out / PARTS)
+        prepare_folder(out, (DATA, SUMMARY, PLOT), force=force or goes_on)
     from bayes_mesa.calibration.calibrating import calibrate as calibrated
     from bayes_mesa.interface.console import progress_bar
 
@@ -133,14 +137,11 @@ def _write(found: Calibration, out: Path, parts: Path) -> list[str]:
 
     from bayes_mesa.plots.calibration_plot import plot_calibration
     from bayes_mesa.storage.netcdf_file import save_tree
-    from bayes_mesa.storage.segments import clear_parts
 
     save_tree(xr.DataTree(found.data), out / DATA)
     write_text(out / SUMMARY, as_json_text(found.as_dict()))
     written = [out / DATA, out / SUMMARY]
     if found.tests:
-        figure, _ = plot_calibration(found)
-        figure.savefig(out / PLOT, dpi=150)
-        written.append(out / PLOT)
+        written.append(write_figure(plot_calibration(found)[0], out / PLOT))
     clear_parts(parts)
     return [str(path) for path in written]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bayes_mesa.errors import InputError, ResultFileError
+from bayes_mesa.errors import ResultFileError
 from bayes_mesa.interface.run_folder import (
     PARTS,
     REPORT,
@@ -25,10 +25,14 @@ from bayes_mesa.interface.shell import (
     Force,
     Json,
     ModelArgument,
+    PriorOnly,
     Quiet,
+    Resume,
     Seed,
     Warmup,
     as_json_text,
+    check_evidence,
+    check_resume,
     command,
     evidence_given,
     print_json,
@@ -88,12 +92,8 @@ def run(
     warmup: Warmup = 1000,
     chains: Chains = 4,
     evidence: EvidenceFile = None,
-    prior_only: Annotated[
-        bool, typer.Option("--prior-only", help="Leave all evidence out.")
-    ] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from what an earlier run finished.")
-    ] = False,
+    prior_only: PriorOnly = False,
+    resume: Resume = False,
     force: Force = False,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -102,11 +102,11 @@ def run(
     from bayes_mesa.inference.family_fit import Settings
     from bayes_mesa.model_file import load_model
 
-    if prior_only and evidence is not None:
-        raise InputError("--prior-only leaves all evidence out; it cannot go with --evidence")
+    check_evidence(prior_only, evidence)
     loaded = load_model(model)
     tables = {} if prior_only else evidence_given(loaded, evidence)
     settings = Settings(warmup, draws, chains, seed)
+    check_resume(resume, force)
     with run_folder(out, force=force, resume=resume) as parts:
         summary = _resumed(loaded, tables, settings, out, shown=not quiet) if resume else None
         if summary is None:

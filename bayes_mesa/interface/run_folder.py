@@ -38,8 +38,6 @@ def run_folder(folder: Path, *, force: bool, resume: bool) -> Iterator[Path]:
         If it holds results or parts and neither ``force`` nor ``resume`` says what is to be done
         with them; if another process works in it; if it cannot be made.
     """
-    if force and resume:
-        raise InputError("--resume goes on from what is there, --force starts anew: give one")
     parts = folder / PARTS
     refuse = not (force or resume)
     if refuse:

@@ -17,6 +17,7 @@ from bayes_mesa.errors import InputError
 
 if TYPE_CHECKING:
     import xarray as xr
+    from matplotlib.figure import Figure
 
     from bayes_mesa.domain.model import Model
 
@@ -61,6 +62,10 @@ EvidenceFile = Annotated[
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace earlier results.")]
 Warmup = Annotated[int, typer.Option(min=0, help="Warm-up per chain, where NUTS runs.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on from what is finished in the folder.")
+]
+PriorOnly = Annotated[bool, typer.Option("--prior-only", help="Leave all evidence out.")]
 Workers = Annotated[
     int | None,
     typer.Option("--workers", min=1, help="At the same time [one for each processor]."),
@@ -132,6 +137,18 @@ def evidence_given(model: Model, path: Path | None) -> dict[str, Any] | None:
     return {t.name: t for t in (*model.evidence, *load_evidence(path, model))}
 
 
+def check_evidence(prior_only: bool, path: Path | None) -> None:
+    """Refuse evidence that is given and left out at once."""
+    if prior_only and path is not None:
+        raise InputError("--prior-only leaves all evidence out; it cannot go with --evidence")
+
+
+def check_resume(resume: bool, force: bool) -> None:
+    """Refuse to keep what is there and to remove it."""
+    if resume and force:
+        raise InputError("--resume keeps what is finished, --force removes it: give one of them")
+
+
 def prepare_folder(folder: Path, names: Sequence[str], *, force: bool) -> None:
     """Make a folder for results; refuses one that holds any of ``names``, but for ``force``."""
     found = [name for name in names if (folder / name).exists()]
@@ -171,6 +188,18 @@ def model_and_draws(
             seed=seed,
             progress=progress,
         )
+
+
+def write_figure(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG, atomically; the same figure gives the same bytes."""
+    from io import BytesIO
+
+    from bayes_mesa.storage.atomic_file import write_bytes
+
+    image = BytesIO()
+    # Without the date and the version that Matplotlib adds.
+    figure.savefig(image, format="png", dpi=175, metadata={"Software": None})
+    return write_bytes(path, (image.getvalue(),))
 
 
 def as_json_text(value: Any) -> str:

@@ -16,18 +16,23 @@ from bayes_mesa.interface.shell import (
     Force,
     Json,
     ModelArgument,
+    PriorOnly,
     Quiet,
+    Resume,
     Scheduler,
     Seed,
     Warmup,
     Workers,
+    check_evidence,
+    check_resume,
     command,
     print_json,
     print_text,
+    write_figure,
 )
 
 if TYPE_CHECKING:
-    import xarray as xr
+    pass
 
 PLOT = "sweep.png"
 
@@ -56,14 +61,10 @@ def sweep(
     seed: Seed = 0,
     workers: Workers = None,
     scheduler: Scheduler = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from what is finished in the folder.")
-    ] = False,
+    resume: Resume = False,
     force: Force = False,
     evidence: EvidenceFile = None,
-    prior_only: Annotated[
-        bool, typer.Option("--prior-only", help="Leave all evidence out.")
-    ] = False,
+    prior_only: PriorOnly = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -71,10 +72,8 @@ def sweep(
 
     Points that fail are named on standard error; the status is 0 as long as one succeeds.
     """
-    if prior_only and evidence is not None:
-        raise InputError("--prior-only leaves all evidence out; it cannot go with --evidence")
-    if resume and force:
-        raise InputError("--resume keeps what is finished, --force removes it: give one of them")
+    check_evidence(prior_only, evidence)
+    check_resume(resume, force)
     fields = _fields(over)
     from bayes_mesa.interface.console import progress_bar
     from bayes_mesa.sweeps.sweeping import sweep as swept
@@ -101,8 +100,11 @@ def sweep(
     for warning in caught:
         if issubclass(warning.category, UserWarning):
             typer.echo(str(warning.message), err=True)
-    files = [str(out / "sweep.nc"), *_plot(found, out)]
     from bayes_mesa.interface.sweep_text import sweep_summary, sweep_text
+    from bayes_mesa.plots.sweep_plot import plot_sweep
+    from bayes_mesa.sweeps.sweeping import SWEEP_FILE
+
+    files = [str(out / SWEEP_FILE), str(write_figure(plot_sweep(found)[0], out / PLOT))]
 
     if as_json:
         print_json({**sweep_summary(found), "files": files})
@@ -120,16 +122,3 @@ def _fields(over: list[str]) -> dict[str, Any]:
             raise InputError(f"--over must name each field once, found {name} twice")
         found[name] = values
     return found
-
-
-def _plot(found: xr.Dataset, folder: Path) -> list[str]:
-    from io import BytesIO
-
-    from bayes_mesa.plots.sweep_plot import plot_sweep
-    from bayes_mesa.storage.atomic_file import write_bytes
-
-    figure, _ = plot_sweep(found)
-    image = BytesIO()
-    # Without the date and the version that Matplotlib adds, the same figures give the same bytes.
-    figure.savefig(image, format="png", dpi=175, metadata={"Software": None})
-    return [str(write_bytes(folder / PLOT, (image.getvalue(),)))]

@@ -26,6 +26,7 @@ from bayes_mesa.interface.shell import (
     prepare_folder,
     print_json,
     print_text,
+    write_figure,
 )
 
 REGIME_FILES = ("regime.json", "regime.png")
@@ -155,17 +156,9 @@ def _whole_numbers(text: str) -> list[int]:
 
 
 def _write_regime(found: dict[str, Any], folder: Path) -> list[str]:
-    from io import BytesIO
-
     from bayes_mesa.plots.regime_plot import plot_regime
-    from bayes_mesa.storage.atomic_file import write_bytes, write_text
+    from bayes_mesa.storage.atomic_file import write_text
 
-    figure, _ = plot_regime(found)
-    image = BytesIO()
-    # Without the date and the version that Matplotlib adds, the same figures give the same bytes.
-    figure.savefig(image, format="png", dpi=175, metadata={"Software": None})
     summary, plot = (folder / name for name in REGIME_FILES)
-    return [
-        str(write_text(summary, as_json_text(found))),
-        str(write_bytes(plot, (image.getvalue(),))),
-    ]
+    figure, _ = plot_regime(found)
+    return [str(write_text(summary, as_json_text(found))), str(write_figure(figure, plot))]

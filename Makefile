@@ -38,7 +38,7 @@ test: $(BUILT)
 	$(BIN)/python -m pytest
 
 test-slow: $(BUILT)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -rP --durations=20
 
 lint: $(BUILT)
 	$(BIN)/ruff check .

@@ -394,6 +394,41 @@ def test_what_the_command_refuses(words, message, tmp_path):
     assert message in done.stderr
 
 
+# --- with evidence ------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_with_evidence_every_point_is_the_fit_of_its_model(tmp_path):
+    """Stopped after the first point, gone on, and held against fits of the two models."""
+    field, values = "exchange.power.rate.q95", [1e4, 1e8]
+    few = {"num_warmup": 100, "num_samples": 50, "num_chains": 2, "seed": 3}
+    evidence = MODELS / "evidence" / "published_tradeoff.toml"
+    settings = few | {"evidence": evidence, "out": tmp_path / "out", "workers": 1}
+    said = []
+
+    def stop(stage, done, total):
+        said.append(done)
+        if len(said) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match="1 of 2"):
+        bm.sweep("speed_simplicity", {field: values}, progress=stop, **settings)
+    swept = bm.sweep("speed_simplicity", {field: values}, resume=True, **settings)
+    assert "r_hat_max" not in bm.sweep("speed_simplicity", {field: [1e4]}, evidence={}, **few)
+    text = (MODELS / "speed_simplicity.toml").read_text()
+    for value in values:
+        filled = template(text, field_ranges({field: [value]})).filled([literal(value)])
+        path = tmp_path / "point.toml"
+        path.write_text(filled)
+        model = bm.load_model(path)
+        fitted = bm.fit(model, bm.load_evidence(evidence, model), **few)
+        told, at = bm.summarize(fitted), swept.sel({field: value})
+        for name in ("deceptive_mass", "deceptive_favored"):
+            for figure in ("mean", "mcse"):
+                assert float(at[name].sel(figure=figure)) == pytest.approx(told[name][figure]), name
+        assert float(at["r_hat_max"]) == pytest.approx(told["diagnostics"]["r_hat_max"])
+
+
 # --- plots --------------------------------------------------------------------------------------
 
 

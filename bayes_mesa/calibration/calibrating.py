@@ -291,4 +291,7 @@ def _joined(blocks: list[xr.Dataset]) -> xr.Dataset:
     wanted = [n for n in names if n] or [""]
     fill = {"rank": -1, "uniform": np.nan}
     whole = [b.reindex(quantity=wanted, fill_value=fill) for b in blocks]
-    return xr.concat(whole, dim="simulation", join="exact")
+    joined = xr.concat(whole, dim="simulation", join="exact")
+    # In one order, that blocks read from a file have lost: the same bytes when it is written.
+    ordered = {str(n): joined[n].variable for n in sorted(joined.coords, key=str)}
+    return xr.Dataset({n: x.variable for n, x in joined.data_vars.items()}, ordered)

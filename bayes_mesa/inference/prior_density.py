@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -10,6 +10,8 @@ from bayes_mesa.domain.beliefs import Known
 from bayes_mesa.domain.model import Model
 from bayes_mesa.domain.slots import Slot
 from bayes_mesa.verdicts.prior_draws import copula_matrix, correlated_names
+
+_BLOCK = 8192
 
 
 def log_prior(
@@ -23,12 +25,20 @@ def log_prior(
     found = {}
     for slot in slots:
         if not isinstance(slot.belief, Known):
-            density = slot.belief.logpdf(values[slot.name])
+            density = _in_blocks(slot.belief.logpdf, values[slot.name])
             found[slot.name] = density.sum(axis=-1) if slot.size else density
     names = [n for n in correlated_names(model) if n in found]
     if names:
         found["correlations"] = _copula(model, names, slots, values)
     return found
+
+
+def _in_blocks(function: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
+    """An elementwise function of an array: what it needs on the way is of the size of a block."""
+    flat, found = x.reshape(-1), np.empty(x.size)
+    for start in range(0, x.size, _BLOCK):
+        found[start : start + _BLOCK] = function(flat[start : start + _BLOCK])
+    return found.reshape(x.shape)
 
 
 def _copula(

@@ -70,7 +70,10 @@ def result_tree(
     groups = {"posterior": average([f.posterior for f in fits], labels)}
     groups |= {f"posterior_{f.family.name}": dataset(model, f.posterior) for f in fits}
     groups |= {f"sample_stats_{f.family.name}": dataset(model, f.stats) for f in fits if f.stats}
-    groups["prior"] = average([f.posterior for f in priors[: len(fits)]], prior_labels)
+    if tables:
+        groups["prior"] = average([f.posterior for f in priors[: len(fits)]], prior_labels)
+    else:
+        groups["prior"] = groups["posterior"].copy(deep=False)  # the same draws: kept once
     groups |= {f"prior_{f.family.name}": dataset(model, _own(f)) for f in priors[: len(fits)]}
     if all(f.log_prior for f in fits):
         groups["log_prior"] = average([_log_prior(f) for f in fits], labels)

@@ -46,11 +46,13 @@ def draw_prior(
     """
     names = {s.name for s in slots}
     constraints = [c for c in model.constraints if _names(c) <= names]
+    if not constraints:
+        return PriorDraws(_draw_block(model, slots, num_draws, rng), 1.0)
     kept: list[dict[str, np.ndarray]] = []
     accepted = tried = 0
     while accepted < num_draws:
         # Whole blocks, so that the stream does not depend on how many draws were still missing.
-        values = _draw_block(model, slots, _BLOCK if constraints else num_draws, rng)
+        values = _draw_block(model, slots, _BLOCK, rng)
         holds = np.ones(len(next(iter(values.values()))), dtype=bool)
         for constraint in constraints:
             holds &= slack(model, constraint, values) >= 0

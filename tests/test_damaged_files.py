@@ -47,6 +47,24 @@ def test_ten_thousand_damaged_files(folder):
     checked(run_results(folder, SEED, 10_000, processes=2), 10_000)
 
 
+def swept(folder):
+    import bayes_mesa as bm
+
+    over = {"exchange.linear.rate": [1.0, 10.0, 100.0], "selection.pressure.loc": [0.0, 1.0]}
+    bm.sweep("speed_simplicity", over, out=folder / "out", num_samples=10, num_chains=1, workers=1)
+    (folder / "out" / "sweep.nc").rename(folder / "whole.nc")
+    return folder
+
+
+def test_a_hundred_damaged_sweeps(tmp_path):
+    checked(run_results(swept(tmp_path), SEED, 100, reader="open_sweep"), 100)
+
+
+@pytest.mark.slow
+def test_a_thousand_damaged_sweeps(tmp_path):
+    checked(run_results(swept(tmp_path), SEED, 1000, processes=2, reader="open_sweep"), 1000)
+
+
 def test_the_same_number_is_the_same_file(folder):
     whole = (folder / "whole.nc").read_bytes()
     for number in range(100):

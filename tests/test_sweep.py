@@ -336,7 +336,7 @@ def test_files_that_are_no_sweep(tmp_path):
     with pytest.raises(ResultFileError):
         bm.open_sweep(tmp_path)
     bm.save_posterior(bm.fit(bm.load_model("speed_simplicity"), {}, **FEW), tmp_path / "p.nc")
-    with pytest.raises(InputError, match="must hold a sweep"):
+    with pytest.raises(ResultFileError, match="holds no sweep"):
         bm.open_sweep(tmp_path / "p.nc")
 
 

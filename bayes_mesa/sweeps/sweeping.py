@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayes_mesa.domain.model import Model
-from bayes_mesa.errors import InputError
+from bayes_mesa.errors import InputError, ResultFileError
 from bayes_mesa.inference.family_fit import Settings
 from bayes_mesa.model_file import load_model
 from bayes_mesa.parallel.dask_cluster import LOCAL
 from bayes_mesa.parallel.outcome import Outcome
 from bayes_mesa.parallel.tasks import run_tasks
+from bayes_mesa.storage.atomic_file import shown_path
 from bayes_mesa.storage.netcdf_file import open_tree, save_tree
 from bayes_mesa.storage.segments import Segments, differences
 from bayes_mesa.sweeps.field_range import FieldRange, field_ranges, literal
@@ -138,15 +139,13 @@ def open_sweep(path: str | os.PathLike[str]) -> xr.Dataset:
     Raises
     ------
     ResultFileError
-        If it is missing, damaged or not ours; gives path and reason.
-    InputError
-        If it holds no sweep.
+        If it is missing, damaged, not ours or no sweep; gives path and reason.
     """
     place = Path(path)
     place = place / SWEEP_FILE if place.is_dir() else place
     found = open_tree(place).to_dataset()
     if "sweep" not in found.attrs or ERROR not in found:
-        raise InputError(f"{place}: must hold a sweep, but holds something else")
+        raise ResultFileError(f"{shown_path(place)}: holds no sweep of bayes_mesa")
     return found
 
 

@@ -33,13 +33,15 @@ class ResultTally:
             self.failures.append(f"{name} ({kind}): {found}")
 
 
-def run_results(folder: Path, seed: int, count: int, *, processes: int = 1) -> ResultTally:
-    """Read so many files made from ``folder/whole.nc``."""
+def run_results(
+    folder: Path, seed: int, count: int, *, processes: int = 1, reader: str = "open_posterior"
+) -> ResultTally:
+    """Read so many files made from ``folder/whole.nc`` with a public function."""
     tally = ResultTally()
     ends = [count * k // processes for k in range(processes + 1)]
     with ThreadPoolExecutor(processes) as pool:
         jobs = [
-            pool.submit(_run_part, folder, seed, first, last)
+            pool.submit(_run_part, folder, reader, seed, first, last)
             for first, last in zip(ends[:-1], ends[1:], strict=True)
         ]
         for job in jobs:
@@ -48,10 +50,12 @@ def run_results(folder: Path, seed: int, count: int, *, processes: int = 1) -> R
     return tally
 
 
-def _run_part(folder: Path, seed: int, first: int, last: int) -> list[tuple[int, str, str]]:
+def _run_part(
+    folder: Path, reader: str, seed: int, first: int, last: int
+) -> list[tuple[int, str, str]]:
     found: list[tuple[int, str, str]] = []
     while first < last:
-        command = [sys.executable, "-m", "fuzzing.result_worker", str(folder)]
+        command = [sys.executable, "-m", "fuzzing.result_worker", str(folder), reader]
         numbers = [str(seed), str(first), str(last - first)]
         done = subprocess.run([*command, *numbers], cwd=TESTS, capture_output=True, text=True)
         lines = [json.loads(line) for line in done.stdout.splitlines()]

@@ -1,7 +1,8 @@
 """Reads damaged result files in a process of its own, which may crash or hang without harm.
 
-``python -m fuzzing.result_worker FOLDER SEED FIRST COUNT`` reads ``FOLDER/whole.nc``, and writes a
-line of JSON for every file before and after it is read: after a crash the last line is its number.
+``python -m fuzzing.result_worker FOLDER READER SEED FIRST COUNT`` reads ``FOLDER/whole.nc`` with the
+public function READER, and writes a line of JSON for every file before and after it is read: after a
+crash the last line is its number.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import signal
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +25,14 @@ KILLED_AFTER, TOO_LONG = 10.0, 3.0
 MEMORY = 1 << 29
 
 
-def answer(case: ResultCase, path: Path, whole: Any) -> str:
+def answer(case: ResultCase, path: Path, read: Callable[[Path], Any], whole: Any) -> str:
     """``refused``, or for a right seal ``opened``; else what went wrong."""
-    from bayes_mesa import ResultFileError, open_posterior
+    from bayes_mesa import ResultFileError
 
     path.write_bytes(case.content)
     start = time.process_time()
     try:
-        tree = open_posterior(path)
+        tree = read(path)
     except ResultFileError as error:
         found = _promised(str(error), str(path))
     except Exception as error:
@@ -55,11 +57,12 @@ def _promised(said: str, path: str) -> str:
 
 def main() -> None:
     """Read the files one by one."""
-    from bayes_mesa import open_posterior
+    import bayes_mesa
 
-    folder, (seed, first, count) = Path(sys.argv[1]), map(int, sys.argv[2:])
+    folder, (seed, first, count) = Path(sys.argv[1]), map(int, sys.argv[3:])
+    read = getattr(bayes_mesa, sys.argv[2])
     whole = (folder / "whole.nc").read_bytes()
-    tree = open_posterior(folder / "whole.nc")
+    tree = read(folder / "whole.nc")
     for number in range(first, first + count):
         case = result_case(seed, number, whole)
         print(json.dumps([number, case.kind, ""]), flush=True)
@@ -67,7 +70,7 @@ def main() -> None:
         signal.setitimer(signal.ITIMER_PROF, KILLED_AFTER)
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            found = answer(case, folder / f"damaged-{first}.nc", tree)
+            found = answer(case, folder / f"damaged-{first}.nc", read, tree)
         signal.setitimer(signal.ITIMER_PROF, 0.0)
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
         if said and found in ("refused", "opened"):

@@ -293,7 +293,10 @@ def test_a_job_that_travels_is_one_object_in_the_other_process():
 def test_what_cannot_be_calibrated_is_refused():
     model = with_facts()
     for settings, said in (
-        ({"of": "nothing"}, "of must be one of fit, exact, tempered, transitions, found 'nothing'"),
+        (
+            {"of": "nothing"},
+            "of must be one of fit, average, exact, tempered, transitions",
+        ),
         ({"of": "exact", "num_simulations": 0}, "num_simulations must be a whole number >= 1"),
         ({"of": "exact", "num_draws": 5}, "num_draws must be a whole number >= 9"),
         ({"of": "exact", "level": 1}, "level must be a number between 0 and 1"),
@@ -330,6 +333,80 @@ def test_simulations_that_fail_are_told(monkeypatch):
     alone = replace(with_facts(), families=(FAMILIES[1],))
     with pytest.raises(InputError, match="all 60 did: levin must fail here"):
         bm.calibrate(alone, of="exact", num_simulations=60)
+
+
+# --- the average over families -------------------------------------------------------------------
+
+
+def two_families(**parts):
+    """Nothing is uncertain but the family, of which the weights are not equal."""
+    linear, levin = family("linear", 0.7, rate=60.0), family("levin", 0.3, kappa=1.2)
+    return two_sided((3.0, 9.0), (5.0, 2.0), (linear, levin), **parts)
+
+
+def chosen_ten_times():
+    from test_recovery import choices
+
+    return {"e": choices(10, 6)}
+
+
+def test_truths_of_an_average_are_of_families_by_weight():
+    job = Job("average", two_families(), 42, 99, {})
+    drawn = [job.family(k).name for k in range(2000)]
+    assert drawn.count("linear") == pytest.approx(1400, abs=5 * np.sqrt(2000 * 0.21))
+    assert [Job("fit", two_families(), 42, 99, {}).family(k).name for k in (0, 1, 2)] == [
+        "linear", "levin", "linear",
+    ]  # fmt: skip
+
+
+def test_an_average_ranks_the_family_and_what_families_share():
+    model = replace(two_families(), components=with_facts().components)
+    found = bm.calibrate(
+        model, chosen_ten_times(), of="average", num_simulations=10, num_samples=99, seed=42
+    )
+    assert not found.failed
+    names = ["family", "bits.a", "bits.b", "steps.a", "steps.b"]
+    names += ["log_likelihood", "deceptive_mass", "margin_bits"]
+    assert found.data["quantity"].to_numpy().tolist() == names
+
+
+@pytest.mark.slow
+def test_the_average_where_only_the_family_is_uncertain():
+    found = bm.calibrate(
+        two_families(), chosen_ten_times(), of="average", num_simulations=600, seed=42
+    )
+    passes(found, "average, known parameters")
+    assert list(found.tests) == ["family", "log_likelihood", "deceptive_mass", "margin_bits"]
+
+
+@pytest.mark.slow
+def test_the_average_with_all_parameters_uncertain():
+    model = two_sided(*COSTS, FAMILIES, selection=Selection(lognormal(0.0, 0.5)))
+    passes(bm.calibrate(model, chosen_ten_times(), of="average", seed=42), "average")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("wrong", "seen_in"),
+    [(np.zeros_like, "log_likelihood"), (np.flip, "family")],
+    ids=["as before the evidence", "of each other"],
+)
+def test_wrong_weights_of_families_are_caught(wrong, seen_in, monkeypatch):
+    from bayes_mesa.inference import results
+
+    right = results.family_probabilities
+    monkeypatch.setattr(
+        results, "family_probabilities", lambda w, value, error: right(w, wrong(value), error)
+    )
+    found = bm.calibrate(
+        two_families(),
+        chosen_ten_times(),
+        of="average",
+        num_simulations=300,
+        seed=42,
+        level=SURE,
+    )
+    assert seen_in in found.faults, found.text
 
 
 # --- figure and command --------------------------------------------------------------------------

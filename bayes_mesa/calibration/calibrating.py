@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_mesa.calibration.calibration_result import Calibration
-from bayes_mesa.calibration.job import Job
+from bayes_mesa.calibration.job import AVERAGE, Job
 from bayes_mesa.domain.model import Model, given_model
 from bayes_mesa.errors import InputError
 from bayes_mesa.inference.family_fit import checked_seed
@@ -29,13 +29,14 @@ Progress = Callable[[str, int, int], None]
 #: What can be calibrated, and how many simulations that takes by default: a fit costs more.
 SIMULATIONS: Mapping[str, int] = {
     "fit": 1000,
+    AVERAGE: 500,
     "exact": 3000,
     "tempered": 3000,
     "transitions": 1000,
 }
 #: Simulations in a block, which is what a killed run loses at most of each worker.
-_BLOCK = {"fit": 10, "exact": 50, "tempered": 50, "transitions": 10}
-_WITH_NUTS = ("fit", "transitions")
+_BLOCK = {"fit": 10, AVERAGE: 5, "exact": 50, "tempered": 50, "transitions": 10}
+_WITH_NUTS = ("fit", AVERAGE, "transitions")
 #: What a chain says of itself.
 _ABOUT = ("iterations", "ess", "divergences")
 
@@ -79,17 +80,21 @@ def calibrate(
     model
         From `load_model`.
     design
-        For ``fit`` and ``transitions``: what `simulate_evidence` takes, evidence without its
-        outcomes. None: the rows of the model's own evidence or, without any, one measurement of
-        every uncertain cost, with a noise of sd 1 in its logarithm.
+        Where a fit is calibrated: what `simulate_evidence` takes, evidence without its outcomes.
+        None: the rows of the model's own evidence or, without any, one measurement of every
+        uncertain cost, with a noise of sd 1 in its logarithm.
     of
         ``fit``: the whole path, prior → evidence → NUTS → verdict, each family in turn; ranked are
         every uncertain slot, the joint log likelihood, the log prior, the deceptive mass, the
-        margin and the critical exchange. ``exact`` and ``tempered``: the samplers of programs at
-        thetas from the prior; ranked are bits, steps, log weight, structure, facts stored and, with
-        a grammar, nodes. ``transitions``: Geweke's test of single transitions of NUTS.
+        margin and the critical exchange. ``average``: `fit` itself, at truths of families drawn by
+        their weights; ranked are the family, the slots that all families share, the joint log
+        likelihood, the deceptive mass and the margin. ``exact`` and ``tempered``: the samplers of
+        programs at thetas from the prior; ranked are bits, steps, log weight, structure, facts
+        stored and, with a grammar, nodes. ``transitions``: Geweke's test of single transitions of
+        NUTS.
     num_simulations
-        By default 3000 for samplers of programs, else 1000.
+        By default 3000 for samplers of programs, 1000 for ``fit`` and ``transitions``, 500 for
+        ``average``.
     num_draws
         Draws that a truth is ranked among, at most: chains are thinned to about independent draws,
         and keep at least half as many where twice sixteen-fold longer chains can.
@@ -223,6 +228,10 @@ def _job(
         from bayes_mesa.calibration.transition_simulation import simulate_transitions
 
         function = simulate_transitions
+    elif of == AVERAGE:
+        from bayes_mesa.calibration.average_simulation import simulate_average
+
+        function = simulate_average
     return Job(of, model, seed, num_draws, {"design": chosen, **lengths}), function, truth
 
 

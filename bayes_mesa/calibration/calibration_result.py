@@ -44,7 +44,7 @@ class Calibration:
 
     @property
     def of(self) -> str:
-        """What was calibrated: ``fit``, ``exact``, ``tempered`` or ``transitions``."""
+        """What was calibrated: ``fit``, ``average``, ``exact``, ``tempered`` or ``transitions``."""
         return str(self.data.attrs["of"])
 
     @cached_property

@@ -8,7 +8,7 @@ its effective sample size to draws that are about independent.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ _STARTS = 15
 #: again, so many times longer, at most so often.
 _APART, _LONGER, _TIMES = 2.0, 4, 2
 #: What the verdict of a draw says, where it is cheap.
-_VERDICT = ("deceptive_mass", "margin_bits")
+VERDICT = ("deceptive_mass", "margin_bits")
 _CRITICAL = {"linear": "critical_rate", "levin": "critical_kappa"}
 
 
@@ -73,37 +73,48 @@ def _posterior(
 
     start_stream, chain_stream = stream.spawn(2)
     start = _start(program, data, start_stream)
-    size = job.settings["num_samples"]
-    for again in range(_TIMES + 1):
+    seed = number(chain_stream)
+
+    def run(size: int) -> tuple[Arrays, float, float]:
         found = run_nuts(
             program,
             data,
             [start],
             num_warmup=job.settings["num_warmup"],
             num_samples=size,
-            seed=number(chain_stream),
+            seed=seed,
         )
-        ess = _least_ess(found.values, found.stats["lp"])
+        draws = {n: x[0] for n, x in found.values.items()}
+        ess = least_ess({**draws, "lp": found.stats["lp"][0]})
+        return draws, ess, float(np.sum(found.stats["diverging"]))
+
+    return thinned(job, run)
+
+
+def thinned(
+    job: Job, run: Callable[[int], tuple[Arrays, float, float]]
+) -> tuple[Arrays, dict[str, float]]:
+    """About independent draws, (L, ...), of a chain that is as long as that takes; how it went.
+
+    ``run(size)`` gives draws (size, ...), their least effective sample size and the divergences.
+    """
+    size = job.settings["num_samples"]
+    for again in range(_TIMES + 1):
+        draws, ess, divergences = run(size)
         apart = max(math.ceil(_APART * size / max(ess, 1.0)), size // job.num_draws, 1)
         kept = np.arange(apart - 1, size, apart)[: job.num_draws]
         if len(kept) >= job.num_draws // 2 or again == _TIMES:
             break
         size *= _LONGER
-    about = {
-        "iterations": float(size),
-        "ess": float(ess),
-        "divergences": float(np.sum(found.stats["diverging"])),
-    }
-    return {n: x[0][kept] for n, x in found.values.items()}, about
+    about = {"iterations": float(size), "ess": ess, "divergences": divergences}
+    return {n: x[kept] for n, x in draws.items()}, about
 
 
-def _least_ess(values: Mapping[str, NDArray], log_density: NDArray) -> float:
-    """Smallest effective sample size of any site and of the log density, of one chain."""
+def least_ess(draws: Mapping[str, NDArray]) -> float:
+    """Smallest effective sample size of any column of one chain's draws, (size, ...) each."""
     from arviz_stats.base import array_stats
 
-    size = log_density.shape[1]
-    columns = [x[0].reshape(size, -1) for x in values.values()]
-    every = np.concatenate([*columns, log_density[0][:, None]], axis=1)
+    every = np.concatenate([x.reshape(len(x), -1) for x in draws.values()], axis=1)
     moving = every[:, np.ptp(every, axis=0) > 0.0]
     if moving.shape[1] < every.shape[1]:
         return 1.0  # a chain that never moved
@@ -147,12 +158,12 @@ def quantities(
     drawn = dict(draw_prior(model, untouched, size, rng).values) if untouched else {}
     whole = {n: _joined(made.truth[n], x) for n, x in (drawn | draws).items()}
     values = {n: x for n, x in whole.items() if n in {s.name for s in found}}
-    latent = {n: whole[n] for n in draws}
+    latent, known = {n: whole[n] for n in draws}, {s.name for s in found if not s.uncertain}
     return {
-        **_columns(found, whole),
+        **columns({n: x for n, x in whole.items() if n not in known}),
         "log_likelihood": joint_log_likelihood(program, data, latent, job.num_draws + 1),
         "log_prior": summed(log_prior(model, found, values), size + 1),
-        **_said(model, family, values),
+        **said(model, family, values),
     }
 
 
@@ -160,18 +171,16 @@ def _joined(truth: Any, draws: NDArray) -> NDArray[np.float64]:
     return np.concatenate([np.asarray(truth, dtype=float)[None], draws])
 
 
-def _columns(found: Sequence[Slot], whole: Mapping[str, NDArray]) -> Arrays:
-    """Every uncertain slot and added site; of several copies the first and the mean."""
-    known = {s.name for s in found if not s.uncertain}
-    columns = {}
-    for name in sorted(n for n in whole if n not in known):
-        x = whole[name]
+def columns(values: Mapping[str, NDArray]) -> Arrays:
+    """Every variable, (draws,); of several copies the first and the mean."""
+    told = {}
+    for name, x in sorted(values.items()):
         if x.ndim == 1:
-            columns[name] = x
+            told[name] = x
         else:
             flat = x.reshape(len(x), -1)
-            columns[f"{name}[0]"], columns[f"{name} (mean)"] = flat[:, 0], flat.mean(axis=1)
-    return columns
+            told[f"{name}[0]"], told[f"{name} (mean)"] = flat[:, 0], flat.mean(axis=1)
+    return told
 
 
 def joint_log_likelihood(
@@ -195,12 +204,17 @@ def summed(densities: Mapping[str, NDArray], size: int) -> NDArray[np.float64]:
     return np.sum([np.broadcast_to(x, size) for x in densities.values()], axis=0)
 
 
-def _said(model: Model, family: Family, values: Mapping[str, NDArray]) -> Arrays:
-    """What the verdict makes of every draw, where no chain over programs is needed for it."""
-    if Engines.of(model).masses not in (EXACT, LISTED):
+def has_cheap_verdict(model: Model) -> bool:
+    """Whether no chain over programs is needed for what the verdict makes of a draw."""
+    return Engines.of(model).masses in (EXACT, LISTED)
+
+
+def said(model: Model, family: Family, values: Mapping[str, NDArray]) -> Arrays:
+    """What the verdict makes of every draw, where it is cheap."""
+    if not has_cheap_verdict(model):
         return {}
     found = verdicts(model, family, assemble(model, values, family, np))
-    names = [*_VERDICT, *([_CRITICAL[family.name]] if family.name in _CRITICAL else [])]
+    names = [*VERDICT, *([_CRITICAL[family.name]] if family.name in _CRITICAL else [])]
     return {n: np.asarray(found[n], dtype=float) for n in names}
 
 

@@ -19,6 +19,9 @@ from bayes_mesa.domain.model import Family, Model
 #: Quantity → its value at the truth first, then at L draws, (1 + L,).
 Values = Mapping[str, NDArray[np.float64]]
 
+#: The calibration whose truths are of families by weight; and the stream that chooses the family.
+AVERAGE, _FAMILY = "average", 9
+
 
 @dataclass(frozen=True, eq=False)
 class Job:
@@ -45,8 +48,13 @@ class Job:
     settings: Mapping[str, Any]
 
     def family(self, index: int) -> Family:
-        """Exchange family of a simulation: each in turn."""
-        return self.model.families[index % len(self.model.families)]
+        """Exchange family of a simulation: each in turn, or drawn by its weight for an average."""
+        families = self.model.families
+        if self.of != AVERAGE:
+            return families[index % len(families)]
+        ends = np.cumsum([f.weight for f in families])
+        drawn = generator(self.streams(index, _FAMILY + 1)[_FAMILY]).random()
+        return families[int(np.searchsorted(ends / ends[-1], drawn, side="right"))]
 
     def streams(self, index: int, count: int) -> list[np.random.SeedSequence]:
         """Streams of a simulation, the first for its ranks."""

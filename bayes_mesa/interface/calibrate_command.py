@@ -41,6 +41,7 @@ class Of(StrEnum):
     """What is calibrated."""
 
     FIT = "fit"
+    AVERAGE = "average"
     EXACT = "exact"
     TEMPERED = "tempered"
     TRANSITIONS = "transitions"
@@ -55,11 +56,16 @@ class Of(StrEnum):
 def calibrate(
     model: ModelArgument,
     of: Annotated[
-        Of, typer.Option("--of", help="The fit, a sampler of programs, or steps of NUTS.")
+        Of,
+        typer.Option(
+            "--of", help="Fits by family, their average, a sampler of programs, or steps of NUTS."
+        ),
     ] = Of.FIT,
     simulations: Annotated[
         int | None,
-        typer.Option(min=1, help="Simulations [1000; 3000 for exact and tempered]."),
+        typer.Option(
+            min=1, help="Simulations [1000; 500 for average, 3000 for exact and tempered]."
+        ),
     ] = None,
     out: Annotated[
         Path | None,

@@ -1,8 +1,8 @@
 """Reads damaged result files in a process of its own, which may crash or hang without harm.
 
-``python -m fuzzing.result_worker FOLDER READER SEED FIRST COUNT`` reads ``FOLDER/whole.nc`` with the
-public function READER, and writes a line of JSON for every file before and after it is read: after a
-crash the last line is its number.
+``python -m fuzzing.result_worker FOLDER READER SEED FIRST COUNT`` reads ``FOLDER/whole.nc`` with
+the public function READER, and writes a line of JSON for every file before and after it is read:
+after a crash the last line is its number.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """How the cost of the main job grows: ``python -m benchmarks growth``, minutes.
 
 Each kind is measured in a process of its own, sizes rising, after a small job of the same kind that
-takes the imports. Times are processor times of all threads: on a machine with other work the clock
-says little. The exponent b of cost ~ size^b is the
-slope of a line through the logarithms of the upper sizes, by least squares, with the standard error
-of that slope; a cost that does not grow has exponent 0.
+takes the imports. Times are processor times of all threads, because on a machine with other work
+the clock says little; but for workers, which are there to save time on the clock. The exponent b of
+cost ~ size^b is the slope of a line through the logarithms of the upper sizes, by least squares,
+with the standard error of that slope; a cost that does not grow has exponent 0, one that workers
+share evenly -1.
 
 Run by itself, ``python -m benchmarks.growth KIND`` gives the measurements of a kind as JSON.
 """
@@ -20,6 +21,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -34,10 +36,13 @@ SIZES = {
     "facts": (10, 100, 1000, 3000, 10000),
     "prior draws": (1000, 3000, 10000, 30000, 100000, 300000),
     "program draws": (1000, 10000, 100000, 1000000, 10000000),
+    "workers": (1, 2),
 }
-UPPER = {"structures": 4, "facts": 3, "prior draws": 3, "program draws": 3}
+UPPER = {"structures": 4, "facts": 3, "prior draws": 3, "program draws": 3, "workers": 2}
 #: What was aimed at.
-LIMIT = 1.1
+LIMITS = dict.fromkeys(SIZES, 1.1) | {"workers": -0.8}
+#: Where all else is processor seconds.
+UNITS = {"workers": "seconds for 100 points of a sweep"}
 COMPONENTS = 20
 PLOT = Path(__file__).resolve().parent.parent / "docs" / "growth.png"
 
@@ -53,14 +58,22 @@ class Growth:
     exponent: float
     error: float
 
+    @property
+    def slope(self) -> str:
+        """The exponent with its error, if there is one."""
+        error = "" if np.isnan(self.error) else f" ± {self.error:.2f}"
+        return f"{self.exponent:.2f}{error}"
+
 
 def fitted(sizes: Sequence[float], costs: Sequence[float]) -> tuple[float, float]:
-    """Slope of log cost over log size by least squares, and its standard error."""
+    """Slope of log cost over log size by least squares, and its standard error (two sizes: NaN)."""
     x, y = np.log(sizes), np.log(np.maximum(costs, 1e-6))
     x = x - x.mean()
     slope = float(x @ y / (x @ x))
     rest = y - y.mean() - slope * x
-    return slope, float(np.sqrt(rest @ rest / max(1, len(x) - 2) / (x @ x)))
+    if len(x) < 3:
+        return slope, np.nan
+    return slope, float(np.sqrt(rest @ rest / (len(x) - 2) / (x @ x)))
 
 
 def model_text(structures: int, *, known: bool = False, facts: str = "", seed: int = 0) -> str:
@@ -144,7 +157,10 @@ def of_prior_draws(size: int, folder: Path) -> Stages:
     import bayes_mesa as bm
 
     model = bm.load_model(written(folder, 3))
-    return _timed({"fit": lambda: bm.fit(model, num_samples=size // 4)})
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_stime
+    found = _timed({"fit": lambda: bm.fit(model, num_samples=size // 4)})
+    system = resource.getrusage(resource.RUSAGE_SELF).ru_stime - before
+    return found | {"fit, of it the system": system}
 
 
 def of_program_draws(size: int, folder: Path) -> Stages:
@@ -161,11 +177,23 @@ def of_program_draws(size: int, folder: Path) -> Stages:
     return _timed({"programs": draw})
 
 
+def of_workers(size: int, folder: Path) -> Stages:
+    """Seconds of the clock for 100 points of a sweep by warm workers: the median of three runs."""
+    from benchmarks.sweeps import rate
+
+    kinds = {"processes (Dask)": "local", "threads": None}
+    return {
+        name: 100.0 / median(rate(size, scheduler) for _ in range(3))
+        for name, scheduler in kinds.items()
+    }
+
+
 JOBS: Mapping[str, Callable[[int, Path], Stages]] = {
     "structures": of_structures,
     "facts": of_facts,
     "prior draws": of_prior_draws,
     "program draws": of_program_draws,
+    "workers": of_workers,
 }
 
 
@@ -195,7 +223,7 @@ def alone(kind: str) -> list[Stages]:
     for size in (SIZES[kind][0], *SIZES[kind]):
         with tempfile.TemporaryDirectory() as folder:
             at = JOBS[kind](size, Path(folder))
-        if len(at) > 1:
+        if "report" in at:
             at["all"] = sum(at.values())
         at["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(f"{kind} {size}: {at}", file=sys.stderr, flush=True)
@@ -229,12 +257,16 @@ def plot(found: Sequence[Growth], path: Path = PLOT) -> None:
         stages = [g for g in found if g.kind == kind and g.stage != "memory"]
         for colour, g in zip(colours, stages, strict=False):
             wide = 2.2 if g.stage == "all" else 1.2
-            label = f"{g.stage}: {g.exponent:.2f} ± {g.error:.2f}"
+            label = f"{g.stage}: {g.slope}"
             panel.plot(g.sizes, g.seconds, "o-", ms=3, lw=wide, color=colour, label=label)
         last = max(stages, key=lambda g: g.seconds[-1])
         ends = np.array([last.sizes[-UPPER[kind]], last.sizes[-1]], float)
-        panel.plot(ends, 1.6 * last.seconds[-1] * ends / ends[-1], "k:", lw=1, label="linear")
-        panel.set(xscale="log", yscale="log", xlabel=kind, ylabel="processor seconds")
+        ideal = -1.0 if kind == "workers" else 1.0
+        line = last.seconds[-1] * (ends / ends[-1]) ** ideal
+        label = "shared evenly" if kind == "workers" else "linear"
+        panel.plot(ends, 1.6 * line, "k:", lw=1, label=label)
+        panel.set(xscale="log", yscale="log", xlabel=kind)
+        panel.set_ylabel(UNITS.get(kind, "processor seconds"))
         panel.legend(
             fontsize=7,
             title="exponent of the upper sizes",
@@ -258,7 +290,7 @@ def sizes_table(found: Sequence[Growth]) -> str:
         for k, size in enumerate(own[0].sizes):
             cells = " | ".join(f"{g.seconds[k]:.3g}" for g in own)
             lines.append(f"| {size:,} | {cells} |")
-        slopes = " | ".join(f"{g.exponent:.2f} ± {g.error:.2f}" for g in own)
+        slopes = " | ".join(g.slope for g in own)
         lines.append(f"| exponent | {slopes} |")
         tables.append("\n".join(lines))
     return "\n\n".join(tables)
@@ -271,9 +303,9 @@ def rows() -> list[Limit]:
     print(sizes_table(found), end="\n\n")
     last = {"structures": "all", "facts": "all", "prior draws": "fit", "program draws": "programs"}
     return [
-        Limit(f"cost ~ {g.kind}^b: {g.stage}", "b", (g.exponent,), LIMIT)
+        Limit(f"cost ~ {g.kind}^b: {g.stage}", "b", (g.exponent,), LIMITS[g.kind])
         for g in found
-        if last[g.kind] == g.stage or (g.stage == "fit")
+        if g.stage in (last.get(g.kind, g.stage), "fit") and g.stage != "memory"
     ]
 
 

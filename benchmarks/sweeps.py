@@ -21,13 +21,14 @@ def rows() -> list[Row]:
     """Threads, and processes of a local cluster."""
     found = []
     for kind, scheduler in (("processes (Dask)", "local"), ("threads", None)):
-        pairs = [(_rate(2, scheduler), _rate(1, scheduler)) for _ in range(_PAIRS)]
+        pairs = [(rate(2, scheduler), rate(1, scheduler)) for _ in range(_PAIRS)]
         two, one = zip(*pairs, strict=True)
         found.append(Row(f"sweep: 2 {kind} beside 1", "points/s", two, one))
     return found
 
 
-def _rate(workers: int, scheduler: str | None) -> float:
+def rate(workers: int, scheduler: str | None) -> float:
+    """Points that a sweep finishes in a second of the clock, once its workers are warm."""
     import bayes_mesa as bm
     from bayes_mesa.inference.family_fit import Settings
     from bayes_mesa.parallel.outcome import Outcome

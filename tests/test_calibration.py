@@ -565,3 +565,9 @@ def test_a_calibration_killed_while_it_writes_goes_on(tmp_path, monkeypatch):
     assert done.exit_code == 0, done.output
     assert (out / "calibration.nc").read_bytes() == written
     assert not (out / "parts").exists()
+    again = CliRunner().invoke(app, [*command, "--resume"])
+    assert (again.exit_code, again.output) == (0, done.output)
+    assert (out / "calibration.nc").read_bytes() == written
+    other = CliRunner().invoke(app, [*command, "--resume", "--seed", "1"])
+    assert other.exit_code == 2
+    assert "seed is 1 where it was 0: name another folder, or start anew" in other.output

@@ -330,7 +330,7 @@ def test_ctrl_c_ends_programs_within_a_fifth_of_a_second(source, wait, needy_res
     given = needy_result if source == "posterior" else source
     out = tmp_path / "x.nc"
     process = subprocess.Popen(
-        [sys.executable, "-m", "bayes_mesa", "programs", given, "--out", out, "--draws", "500000"],
+        [sys.executable, "-m", "bayes_mesa", "programs", given, "--out", out, "--draws", "250000"],
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,7 @@ from bayes_mesa.inference.family_fit import checked_seed
 from bayes_mesa.parallel.environment import versions
 from bayes_mesa.parallel.tasks import Outcome, run_tasks
 from bayes_mesa.storage.fingerprint import fingerprint
-from bayes_mesa.storage.segments import Segments
+from bayes_mesa.storage.segments import Segments, differences
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -149,6 +151,7 @@ def calibrate(
             "seed": job.seed,
             "num_draws": num_draws,
             "truth": truth,
+            "calibration": json.dumps(_described(job, total)),
         }
         return Calibration(data, level)
 
@@ -184,6 +187,34 @@ def calibrate(
         why = next(iter(whole.failed))
         raise InputError(f"every simulation must not fail, but all {total:,} did: {why}")
     return whole
+
+
+def recalled(
+    data: xr.Dataset,
+    model: Model,
+    design: Mapping[str, Mapping[str, Any]] | None,
+    *,
+    of: str,
+    num_simulations: int | None,
+    seed: int,
+) -> Calibration:
+    """A calibration that was finished before, from its data; all else as `calibrate` has it.
+
+    Raises
+    ------
+    InputError
+        If the data are of another calibration; says what differs.
+    """
+    usual = {n: p.default for n, p in signature(calibrate).parameters.items()}
+    lengths = {n: usual[n] for n in ("num_warmup", "num_samples", "num_rounds")}
+    job, _, _ = _job(model, design, of, usual["num_draws"], checked_seed(seed), lengths)
+    now = json.loads(json.dumps(_described(job, num_simulations or SIMULATIONS[of])))
+    if differing := differences(json.loads(data.attrs.get("calibration", "{}")), now):
+        raise InputError(
+            "can go on only with the calibration that was begun, but now "
+            f"{'; '.join(differing)}: name another folder, or start anew with --force"
+        )
+    return Calibration(data, usual["level"])
 
 
 def _check(of: str, num_simulations: Any, num_draws: Any, level: Any) -> None:
@@ -248,7 +279,12 @@ def _parts(
 ) -> Any:  # a context manager that gives Segments or None
     if folder is None:
         return nullcontext(None)
-    described = {
+    return Segments.open(folder, _described(job, total), resume=resume, force=force)
+
+
+def _described(job: Job, total: int) -> dict[str, Any]:
+    """All that the result hangs on: a calibration goes on only with the same."""
+    return {
         "kind": "calibration",
         "of": job.of,
         "model": fingerprint(job.model),
@@ -258,7 +294,6 @@ def _parts(
         "num_simulations": total,
         "versions": versions(),
     }
-    return Segments.open(folder, described, resume=resume, force=force)
 
 
 def _block(job: Job, first: int, outcomes: list[Outcome]) -> xr.Dataset:

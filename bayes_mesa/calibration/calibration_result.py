@@ -171,7 +171,7 @@ class Calibration:
         attributes = self.data.attrs
         named = ("of", "model", "model_sha256", "seed", "num_draws", "truth")
         return {
-            **{name: attributes[name] for name in named},
+            **{name: np.asarray(attributes[name]).item() for name in named},
             "num_simulations": self.num_simulations,
             "level": self.level,
             "passed": self.passed,

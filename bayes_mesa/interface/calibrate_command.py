@@ -31,6 +31,8 @@ from bayes_mesa.storage.atomic_file import write_text
 from bayes_mesa.storage.segments import clear_parts, holds_parts
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from bayes_mesa.calibration.calibration_result import Calibration
     from bayes_mesa.domain.model import Model
 
@@ -94,29 +96,33 @@ def calibrate(
 
     loaded = load_model(model)
     design = _design(loaded, evidence)
-    if out is not None:
-        # Killed while it wrote its files, it goes on from the parts that are still there.
-        goes_on = resume and holds_parts(out / PARTS)
-        prepare_folder(out, (DATA, SUMMARY, PLOT), force=force or goes_on)
     from bayes_mesa.calibration.calibrating import calibrate as calibrated
+    from bayes_mesa.calibration.calibrating import recalled
     from bayes_mesa.interface.console import progress_bar
 
+    asked: dict[str, Any] = {"of": of.value, "num_simulations": simulations, "seed": seed}
     parts = None if out is None else out / PARTS
-    with progress_bar(shown=not quiet) as progress:
-        found = calibrated(
-            loaded,
-            design,
-            of=of.value,
-            num_simulations=simulations,
-            seed=seed,
-            workers=workers,
-            scheduler=scheduler,
-            checkpoint=parts,
-            resume=resume,
-            force=force,
-            progress=progress,
-        )
-    files = [] if out is None or parts is None else _write(found, out, parts)
+    finished = _finished(out) if out is not None and resume else None
+    if finished is not None:
+        found = recalled(finished, loaded, design, **asked)
+    else:
+        if out is not None:
+            # Killed while it wrote its files, it goes on from the parts that are still there.
+            goes_on = resume and holds_parts(out / PARTS)
+            prepare_folder(out, (DATA, SUMMARY, PLOT), force=force or goes_on)
+        with progress_bar(shown=not quiet) as progress:
+            found = calibrated(
+                loaded,
+                design,
+                **asked,
+                workers=workers,
+                scheduler=scheduler,
+                checkpoint=parts,
+                resume=resume,
+                force=force,
+                progress=progress,
+            )
+    files = [] if out is None or parts is None else _write(found, out, parts, anew=finished is None)
     if as_json:
         print_json({**found.as_dict(), "files": files})
     else:
@@ -125,6 +131,15 @@ def calibrate(
 
         text = found.verdict if quiet else calibration_text(found)
         print_text(Page.of(text, files) if files else text)
+
+
+def _finished(out: Path) -> xr.Dataset | None:
+    """The data of a folder where nothing is left to be computed."""
+    from bayes_mesa.storage.netcdf_file import open_tree
+
+    if holds_parts(out / PARTS) or not (out / DATA).exists():
+        return None
+    return open_tree(out / DATA).to_dataset()
 
 
 def _design(model: Model, path: Path | None) -> dict[str, dict[str, Any]] | None:
@@ -137,14 +152,15 @@ def _design(model: Model, path: Path | None) -> dict[str, dict[str, Any]] | None
     return design_of(tables.values())
 
 
-def _write(found: Calibration, out: Path, parts: Path) -> list[str]:
-    """Write the three files, then take away the parts that they were made of."""
+def _write(found: Calibration, out: Path, parts: Path, *, anew: bool) -> list[str]:
+    """Write the three files, the data only ``anew``; take away the parts that they were made of."""
     import xarray as xr
 
     from bayes_mesa.plots.calibration_plot import plot_calibration
     from bayes_mesa.storage.netcdf_file import save_tree
 
-    save_tree(xr.DataTree(found.data), out / DATA)
+    if anew:
+        save_tree(xr.DataTree(found.data), out / DATA)
     write_text(out / SUMMARY, as_json_text(found.as_dict()))
     written = [out / DATA, out / SUMMARY]
     if found.tests:

@@ -40,7 +40,7 @@ PLOT = "sweep.png"
 @command(
     "sweep",
     "sweep speed_simplicity --over exchange.linear.rate=1e-2:1e8:log:40 --out rates",
-    "sweep my_model.toml --over structures.plan.deploy=base,other --out out --workers 2 "
+    "sweep speed_simplicity --over structures.slow_deceptive.deploy=base,simplest --out deployed "
     "--scheduler local",
 )
 def sweep(

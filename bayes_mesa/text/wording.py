@@ -48,6 +48,11 @@ def shortened(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
+def _plain(name: str) -> str:
+    """A name as it is; quoted where it would not be seen, or would break the line."""
+    return shortened(name) if name.isprintable() else quoted(name)
+
+
 def shown(value: Any) -> str:
     """Write a value of a model file as a reader would: ``10``, ``"text"``, ``a table``."""
     if isinstance(value, bool):
@@ -79,11 +84,11 @@ def closest(name: str, known: Iterable[str]) -> str:
 def suggestion(name: str, known: Iterable[str]) -> str:
     """``; did you mean X?`` if something known is spelt nearly so, else nothing."""
     close = closest(name, known)
-    return f"; did you mean {close}?" if close else ""
+    return f"; did you mean {_plain(close)}?" if close else ""
 
 
 def listed(names: Iterable[str]) -> str:
     """Names parted by commas, for a closed list; only the first few of many."""
     names = list(names)
-    few = ", ".join(map(shortened, names[:20]))
+    few = ", ".join(map(_plain, names[:20]))
     return f"{few}, ..." if len(names) > 20 else few or "nothing"

@@ -404,6 +404,14 @@ def test_malformed_grammars(lines_of, old, new, expected):
                 'grammar.start: must be a symbol with rules (nothing), found "S"',
             ],
         ),
+        (
+            r"""grammar = { start = 'S', rules = [{ symbol = "\t", name = 'a' }] }""",
+            [
+                "grammar.rules[0].symbol: must be a name of at most 100 letters, digits and _, "
+                r'found "\t"',
+                r'grammar.start: must be a symbol with rules ("\t"), found "S"',
+            ],
+        ),
     ],
 )
 def test_what_is_hardly_a_grammar(lines_of, grammar, expected):

@@ -427,6 +427,14 @@ def test_the_figure_has_a_panel_for_each_quantity():
         bm.plot_calibration(toy(5, RIGHT))
 
 
+def test_all_that_can_be_calibrated_has_its_command_and_words():
+    from bayes_mesa.calibration.calibrating import SIMULATIONS
+    from bayes_mesa.interface.calibrate_command import Of
+    from bayes_mesa.interface.calibration_text import SAID
+
+    assert [x.value for x in Of] == list(SIMULATIONS) == list(SAID)
+
+
 def test_the_command_writes_what_it_found(tmp_path):
     from bayes_mesa.interface.cli import app
 

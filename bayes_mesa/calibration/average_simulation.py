@@ -40,7 +40,7 @@ _DECIMALS = 7
 
 
 def simulate_average(job: Job, index: int) -> Any:
-    """Ranks of simulation ``index``: family, uncertain slots of all families, ..."""
+    """Ranks of simulation ``index``: of the family, every slot that families share, ..."""
     rank_stream, evidence_stream, fit_stream = job.streams(index, 3)
     family = job.family(index)
     made = simulate_evidence(

@@ -204,7 +204,9 @@ def found_wrong(test: Uniformity) -> str:
 
 
 def _percent(share: float) -> str:
-    return "(no error)" if math.isinf(share) else f"{100.0 * share:.2g} %"
+    if math.isinf(share):
+        return "(no error)"
+    return f"{100.0 * share:.2g} %" if share < 0.995 else f"{100.0 * share:.0f} %"
 
 
 def _number(x: float) -> str:

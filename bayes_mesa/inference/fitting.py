@@ -156,7 +156,7 @@ def _fit_family(
     prior = kept.prior(family, lambda: _fit_prior(model, family, settings, prior_stream, progress))
     heed()
     if not tables:
-        prior = replace(prior, values={})  # the sites of NUTS start there: of no more use
+        prior = replace(prior, values={})  # only NUTS would start there
         return prior, prior
     with _TURNS:
         return prior, kept.fit(

@@ -11,6 +11,7 @@ from bayes_mesa.domain.model import Model
 from bayes_mesa.domain.slots import Slot
 from bayes_mesa.verdicts.prior_draws import copula_matrix, correlated_names
 
+#: Draws at a time: the temporary arrays of a density then stay in the processor's cache.
 _BLOCK = 8192
 
 

@@ -13,8 +13,9 @@ from bayes_mesa.text.number_text import digit_text, number_text
 _MOST_ROWS = 25
 _HEADER = ("quantity", "simulations", "shift", "width", "p, any shape", "p", "")
 #: What was calibrated, in words.
-_SAID = {
+SAID = {
     "fit": "The whole path, prior to evidence to fit",
+    "average": "The average over families that a fit gives",
     "exact": "The sampler of independent exact draws",
     "tempered": "The tempered chains over programs",
     "transitions": "Transitions of NUTS, data drawn anew after each (Geweke's test)",
@@ -32,7 +33,7 @@ def calibration_text(found: Calibration) -> Page:
         [columns(_HEADER, rows), *more],
         "shift and width are standard normal where all is well. shift > 0: truths lie above the "
         "draws; width > 0: the draws are too narrow. p is Holm's, over all quantities.",
-        f"{_SAID[found.of]}: {found.data.attrs['truth']}. {_draws(found)}",
+        f"{SAID[found.of]}: {found.data.attrs['truth']}. {_draws(found)}",
     )
 
 

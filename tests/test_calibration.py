@@ -362,7 +362,7 @@ def test_truths_of_an_average_are_of_families_by_weight():
 def test_an_average_ranks_the_family_and_what_families_share():
     model = replace(two_families(), components=with_facts().components)
     found = bm.calibrate(
-        model, chosen_ten_times(), of="average", num_simulations=10, num_samples=99, seed=42
+        model, chosen_ten_times(), of="average", num_simulations=5, num_samples=99, seed=42
     )
     assert not found.failed
     names = ["family", "bits.a", "bits.b", "steps.a", "steps.b"]

@@ -56,8 +56,8 @@ def swept(folder):
     return folder
 
 
-def test_a_hundred_damaged_sweeps(tmp_path):
-    checked(run_results(swept(tmp_path), SEED, 100, reader="open_sweep"), 100)
+def test_fifty_damaged_sweeps(tmp_path):
+    checked(run_results(swept(tmp_path), SEED, 50, reader="open_sweep"), 50)
 
 
 @pytest.mark.slow

@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayes_mesa.calibration.fit_simulation import (
+    LONGER,
     VERDICT,
     Arrays,
     columns,
     has_cheap_verdict,
-    least_ess,
     number,
     said,
     stated,
-    thinned,
 )
 from bayes_mesa.calibration.job import Job, ranked
+from bayes_mesa.calibration.thinning import least_ess, thinned
 from bayes_mesa.domain.model import Family
 from bayes_mesa.domain.slots import slots
 from bayes_mesa.handing_on.slot_draws import slot_draws
@@ -47,8 +47,9 @@ def simulate_average(job: Job, index: int) -> Any:
         job.model, job.settings["design"], family=family.name, seed=number(evidence_stream)
     )
     seed = number(fit_stream)
+    about: dict[str, float] = {}
 
-    def run(size: int) -> tuple[Arrays, float, float]:
+    def run(size: int) -> tuple[Arrays, float]:
         post = fit(
             job.model,
             made.evidence,
@@ -57,11 +58,12 @@ def simulate_average(job: Job, index: int) -> Any:
             num_chains=1,
             seed=seed,
         )
+        about["divergences"] = _divergences(post)
         draws = _draws(job, post)
-        moving = {n: x for n, x in draws.items() if n not in VERDICT and np.ptp(x) > 0.0}
-        return draws, least_ess(moving) if moving else float(size), _divergences(post)
+        return draws, least_ess({n: x for n, x in draws.items() if n not in VERDICT})
 
-    draws, about = thinned(job, run)
+    draws, ess, size = thinned(run, job.settings["num_samples"], job.num_draws, **LONGER)
+    about |= {"iterations": float(size), "ess": ess}
     truth = _truth(job, family, made)
     return ranked({n: np.append(truth[n], x) for n, x in draws.items()}, rank_stream, about)
 

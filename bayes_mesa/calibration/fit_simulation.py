@@ -7,14 +7,14 @@ its effective sample size to draws that are about independent.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayes_mesa.calibration.job import Job, Values, generator, ranked
+from bayes_mesa.calibration.thinning import least_ess, thinned
 from bayes_mesa.domain.model import EvidenceTable, Family, Model
 from bayes_mesa.domain.slots import Slot, assemble, slots
 from bayes_mesa.errors import InputError
@@ -30,9 +30,8 @@ Arrays = dict[str, NDArray[np.float64]]
 
 #: Prior draws from which a chain's starting point is chosen, as many as `fit` takes.
 _STARTS = 15
-#: Iterations for each draw kept, in effective sample sizes; a chain that keeps too few draws runs
-#: again, so many times longer, at most so often.
-_APART, _LONGER, _TIMES = 2.0, 4, 2
+#: A chain of NUTS that keeps too few draws runs again four times as long, at most twice.
+LONGER = {"longer": 4, "times": 2}
 #: What the verdict of a draw says, where it is cheap.
 VERDICT = ("deceptive_mass", "margin_bits")
 _CRITICAL = {"linear": "critical_rate", "levin": "critical_kappa"}
@@ -75,7 +74,9 @@ def _posterior(
     start = _start(program, data, start_stream)
     seed = number(chain_stream)
 
-    def run(size: int) -> tuple[Arrays, float, float]:
+    about: dict[str, float] = {}
+
+    def run(size: int) -> tuple[Arrays, float]:
         found = run_nuts(
             program,
             data,
@@ -84,42 +85,14 @@ def _posterior(
             num_samples=size,
             seed=seed,
         )
+        about["divergences"] = float(np.sum(found.stats["diverging"]))
         draws = {n: x[0] for n, x in found.values.items()}
-        ess = least_ess({**draws, "lp": found.stats["lp"][0]})
-        return draws, ess, float(np.sum(found.stats["diverging"]))
+        every = {**draws, "lp": found.stats["lp"][0]}
+        stuck = any((np.ptp(x, axis=0) == 0.0).any() for x in every.values())
+        return draws, 1.0 if stuck else least_ess(every)
 
-    return thinned(job, run)
-
-
-def thinned(
-    job: Job, run: Callable[[int], tuple[Arrays, float, float]]
-) -> tuple[Arrays, dict[str, float]]:
-    """About independent draws, (L, ...), of a chain that is as long as that takes; how it went.
-
-    ``run(size)`` gives draws (size, ...), their least effective sample size and the divergences.
-    """
-    size = job.settings["num_samples"]
-    for again in range(_TIMES + 1):
-        draws, ess, divergences = run(size)
-        apart = max(math.ceil(_APART * size / max(ess, 1.0)), size // job.num_draws, 1)
-        kept = np.arange(apart - 1, size, apart)[: job.num_draws]
-        if len(kept) >= job.num_draws // 2 or again == _TIMES:
-            break
-        size *= _LONGER
-    about = {"iterations": float(size), "ess": ess, "divergences": divergences}
-    return {n: x[kept] for n, x in draws.items()}, about
-
-
-def least_ess(draws: Mapping[str, NDArray]) -> float:
-    """Smallest effective sample size of any column of one chain's draws, (size, ...) each."""
-    from arviz_stats.base import array_stats
-
-    every = np.concatenate([x.reshape(len(x), -1) for x in draws.values()], axis=1)
-    moving = every[:, np.ptp(every, axis=0) > 0.0]
-    if moving.shape[1] < every.shape[1]:
-        return 1.0  # a chain that never moved
-    found = array_stats.ess(moving.T[:, None, :], chain_axis=1, draw_axis=2, method="bulk")
-    return float(np.min(found))
+    draws, ess, size = thinned(run, job.settings["num_samples"], job.num_draws, **LONGER)
+    return draws, {"iterations": float(size), "ess": ess, **about}
 
 
 def _start(program: Program, data: Data, stream: np.random.SeedSequence) -> Arrays:

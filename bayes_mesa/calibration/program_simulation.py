@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from bayes_mesa.calibration.every_program import MOST, can_be_listed, costs, drawn_program
 from bayes_mesa.calibration.job import Job, Values, generator, ranked
+from bayes_mesa.calibration.thinning import least_ess, thinned
 from bayes_mesa.chains.tempered_walk import StopFlag
 from bayes_mesa.domain.model import Family, Model
 from bayes_mesa.domain.slots import assemble, slots
@@ -28,11 +29,9 @@ from bayes_mesa.verdicts.engines import EXACT, TEMPERED, Engines
 from bayes_mesa.verdicts.prior_draws import draw_prior
 from bayes_mesa.verdicts.verdict import verdicts
 
-#: Rounds of a tempered chain for each draw kept, in its effective sample sizes; a chain that keeps
-#: too few goes on, at most so often.
-_APART, _TIMES = 2.0, 4
-#: Rounds made at first for each draw wanted.
-_ROUNDS = 4
+#: Rounds of a tempered chain made at first for each draw wanted; one that keeps too few goes on
+#: until it is twice as long, at most so often.
+_ROUNDS, _TIMES = 4, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,34 +151,20 @@ def _tempered_draws(
 ) -> tuple[Programs, dict[str, float]]:
     """Draws of one chain, warmed up at this theta and thinned to about independent ones."""
     chain = TemperedChain(job.model, 0, stream, StopFlag())
-    parts = [chain.draw(family, theta, _ROUNDS * count)]
-    for again in range(_TIMES + 1):
+    parts: list[Arrays] = []
+
+    def run(size: int) -> tuple[Arrays, float]:
+        """The same chain, gone on until it is so long."""
+        made = sum(len(p["structure"]) for p in parts)
+        parts.append(chain.draw(family, theta, size - made))
         whole = {n: np.concatenate([p[n] for p in parts]) for n in parts[0]}
-        size = len(whole["structure"])
-        ess = _least_ess(whole) if count > 1 else math.inf
-        apart = max(math.ceil(_APART * size / max(ess, 1.0)), size // count)
-        kept = np.arange(apart - 1, size, apart)[:count]
-        if len(kept) >= count // 2 or again == _TIMES:
-            break
-        parts.append(chain.draw(family, theta, size))
+        columns = {n: whole[n] for n in ("log_weight", "bits", "steps", "structure")}
+        columns["stored"] = whole["stored"].sum(axis=1)
+        return whole, least_ess(columns) if count > 1 else math.inf
+
+    few, ess, size = thinned(run, _ROUNDS * count, count, longer=2, times=_TIMES)
     about = {"iterations": float(size), "ess": float(min(ess, size))}
-    few = {name: x[kept] for name, x in whole.items()}
     return _registered(job.model, few, chain.register, register), about
-
-
-def _least_ess(drawn: Arrays) -> float:
-    """Smallest effective sample size of what the ranks are taken of; a constant has no say."""
-    from arviz_stats.base import array_stats
-
-    size = len(drawn["structure"])
-    columns = [drawn[n] for n in ("log_weight", "bits", "steps", "structure")]
-    columns.append(drawn["stored"].sum(axis=1))
-    every = np.stack([np.asarray(x, dtype=float) for x in columns])
-    every = every[np.isfinite(every).all(axis=1) & (np.ptp(every, axis=1) > 0.0)]
-    if not len(every):
-        return float(size)
-    found = array_stats.ess(every[:, None, :], chain_axis=1, draw_axis=2, method="bulk")
-    return float(np.min(found))
 
 
 def _registered(model: Model, drawn: Arrays, own: Register, shared: Register) -> Programs:
